@@ -1,10 +1,10 @@
-"""The control that `cargo bench --bench control` holds labelling against: the same model and tokens,
-labelled by onnxruntime, numpy and pyarrow in the way that is usual for a script.
+"""The control with which `cargo bench --bench control` compares labelling: the same model and
+tokens, labelled by a typical script with onnxruntime, numpy and pyarrow.
 
     python benches/control.py MODEL TOKENS OUTPUT --top-k 64 --seq-len 512 --batch-rows 2
 
-TOKENS is a headerless file of u16 or (--dtype uint32) u32. Writes one row a sequence: ids, the log-probability
-of each target, the K best ids and their log-probabilities. Prints one JSON line.
+TOKENS is a headerless file of u16 or (--dtype uint32) u32. Writes one row per sequence: ids, the
+log-probability of each target, the K top ids and their log-probabilities. Prints one JSON line.
 """
 
 import argparse

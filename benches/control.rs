@@ -1,11 +1,11 @@
-//! Labelling by `saltworks` beside the same by a Python script (`benches/control.py`: onnxruntime,
-//! numpy, pyarrow): tokens per second, peak of resident memory, bytes per token, and their ratios.
+//! Compares labelling by `saltworks` with a Python script (`benches/control.py`: onnxruntime, numpy, pyarrow):
+//! tokens per second, peak resident memory, bytes per token, and their ratios.
 //!
 //!     make bench     (or: ORT_DYLIB_PATH=… SALTWORKS_PYTHON=… cargo bench --bench control)
 //!     cargo bench --bench control -- MODEL TOKENS T     (a real teacher; TOKENS headerless u16)
 //!
-//! Without arguments the teachers are generated, with V = 8,192, 50,257 and 128,256. Both sides
-//! get the same batches, one after the other, twice; the better speed of each counts.
+//! Without arguments the teachers are generated, with V = 8,192, 50,257 and 128,256. Both get the same batches
+//! in turn, twice; the better speed of each counts.
 
 #[path = "../tests/support/models/mod.rs"]
 mod models;

@@ -1,10 +1,10 @@
-"""Bits per byte of the same documents under two models, which may have different tokenizers: correlation, and a picture.
+"""Bits per byte of the same documents under two models, which may have different tokenizers: correlation, and a figure.
 
     pip install matplotlib
     python benches/documents.py LABELS OTHER [--picture FILE] [--ends N]
 
-LABELS and OTHER are finished label sets of the same documents (`documents/` is read, joined by id). `--ends` lists the N documents with the
-fewest and the most bits per byte under the first model.
+LABELS and OTHER are finished label sets of the same documents (`documents/` is read and joined by id). `--ends` lists
+the N documents with the fewest and the most bits per byte under the first model.
 """
 
 import argparse

@@ -1,11 +1,12 @@
-"""`saltworks filter` beside `zstd -dc | jq -c | zstd`, which keep the same documents of the same file: MB/s of text and memory.
+"""Compares `saltworks filter` with `zstd -dc | jq -c | zstd`, which keep the same documents of the same file: MB/s of
+text, and memory.
 
     pip install blake3
     python benches/filter.py TRAIN [--copies N] [--dir DIR]
 
-TRAIN is a .jsonl.zst, which is written N times into one file with a number `n` in every line. Every other document is kept. The release
-build of this folder is run, and `zstd`, `jq` and GNU `time` of the PATH. `filter` reads no tokens, so the token corpus is only described, as
-`tokenize` would describe it.
+TRAIN is a .jsonl.zst, which is repeated N times in one file with a number `n` in every line. Every other document is
+kept. Runs the release build of this repository, and `zstd`, `jq` and GNU `time` from PATH. `filter` reads no tokens, so
+there is only a description of the token corpus, as `tokenize` would write it.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-//! The reduction alone: microseconds a row and thread, and gigabytes of logits per second, beside a
+//! The reduction alone: microseconds per row and thread, and gigabytes of logits per second, compared with a
 //! plain read (a sum) of the same bytes in the same run.
 //!
 //!     cargo bench --bench kernel

@@ -1,14 +1,15 @@
-"""What a label costs on disk: every candidate layout of the label columns, on real labels.
+"""The size of labels on disk, for every candidate layout of the label columns, on real labels.
 
     saltworks label --teacher model.onnx --tokens train -o labels --seq-len 256 \
         --top-k 128 --round f32 --max-sequences 240
     python benches/label_size.py labels --teacher model.onnx --student other.onnx
 
-Prints Markdown. Sizes are bytes a predicted position ("token") of compressed column chunks with their page
-headers, in row groups and pages as the shards have them. Needs numpy and pyarrow; --teacher (samples) and
---student (what rounding does to the KD loss) need onnxruntime, --readers needs duckdb, polars and datasets.
+Prints Markdown. Sizes are bytes per predicted position ("token") of compressed column chunks with their
+page headers, in row groups and pages as in the shards. Needs numpy and pyarrow; --teacher (samples) and
+--student (the effect of rounding on the KD loss) need onnxruntime, --readers needs duckdb, polars and
+datasets.
 
-Letters: R rows (sequences), N positions, K kept ids, V vocabulary.
+Letters: R rows (sequences), N positions, K stored ids, V vocabulary.
 """
 
 import argparse

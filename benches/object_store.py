@@ -1,11 +1,11 @@
-"""Labelling to an S3 server on this machine, and training from it, beside the same in a local directory.
+"""Compares labelling to an S3 server on this machine, and training from it, with a local directory.
 
     python benches/object_store.py CORPUS [--rounds N] [--dir DIR]
 
-CORPUS is a directory of `saltworks tokenize`. The release build of this folder is run. A teacher with random weights (50M
-parameters at V = 8,192) labels CORPUS with K = 64 into both places in turn, then a model of 9.3M parameters trains on labels from both. The
-server is moto's (`moto_server` in .venv-scale, or SALTWORKS_MOTO_SERVER), over loopback. It takes processor time from the work that it
-serves, as a store does not. Ratios are of medians; steps a second do not count the first step.
+CORPUS is a directory of `saltworks tokenize`. Runs the release build of this repository. A teacher with random weights
+(50M parameters at V = 8,192) labels CORPUS with K = 64 into both places in turn, then a model of 9.3M parameters trains
+on labels from both. The server is moto's (`moto_server` in .venv-scale, or SALTWORKS_MOTO_SERVER), over loopback;
+unlike a real store it shares the CPU with the work. Ratios are of medians; steps per second exclude the first step.
 """
 
 import argparse

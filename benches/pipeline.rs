@@ -1,12 +1,12 @@
-//! The whole pipeline over the bare model: tokens per second of `label`, from token file to published
-//! shards, divided by those of nothing but `session.run` on the same batches, in one run.
+//! The whole pipeline relative to the bare model: tokens per second of `label`, from token file to published
+//! shards, divided by those of only `session.run` on the same batches, in one run.
 //!
 //!     make bench            (or: ORT_DYLIB_PATH=… cargo bench --bench pipeline [-- SIZE…])
 //!
-//! SIZE is 10m, 50m or 160m (parameters of the generated f32 teacher; all three by default).
-//! Machines are noisy: the bare model is timed before and after each pipeline run, and the ratio
-//! of each round is printed beside the median. Processor time is that of the whole process, so
-//! what the pipeline takes beyond the bare model is what is not ONNX Runtime's.
+//! SIZE is 10m, 50m or 160m (parameters of the generated f32 teacher; all three by default). Machines are
+//! noisy, so the bare model is timed before and after each pipeline run, and the ratio of each round is printed
+//! along with the median. CPU time is that of the whole process, so the pipeline's excess over the bare model
+//! is time outside ONNX Runtime.
 
 #[path = "../tests/support/models/mod.rs"]
 mod models;

@@ -1,9 +1,10 @@
-"""How fast the Python package reads labels: tokens a CPU second beside pyarrow alone, and a DataLoader by wall clock.
+"""How fast the Python package reads labels: tokens per CPU second compared with pyarrow alone, and a DataLoader by
+wall clock.
 
     python benches/python_reader.py [--labels DIR] [--no-torch]
 
-Without --labels it writes a set of made-up numbers with `LabelWriter`: K = 64, T = 512, V = 32,000, as the group
-`topk` has them. Needs the program `saltworks` (or SALTWORKS_BIN) and, unless --no-torch, PyTorch.
+Without --labels it writes a set of synthetic labels of the group `topk` with `LabelWriter`: K = 64, T = 512, V =
+32,000. Needs the program `saltworks` (or SALTWORKS_BIN) and, unless --no-torch, PyTorch.
 """
 
 from __future__ import annotations

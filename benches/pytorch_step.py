@@ -3,7 +3,7 @@
     pip install torch transformers
     python benches/pytorch_step.py
 
-Prints, for both models, milliseconds a step and the share of the sgemm peak that PyTorch itself reaches in the same run.
+Prints, for both models, milliseconds per step and the fraction of the sgemm peak that PyTorch reaches in the same run.
 """
 
 import statistics

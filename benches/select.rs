@@ -1,10 +1,10 @@
-//! Selecting from 10 million rows: time and peak memory, beside a plain read of the same columns.
+//! Selecting from 10 million rows: time and peak memory, compared with a plain read of the same columns.
 //!
 //!     cargo bench --bench select            (N_ROWS=1000000 for fewer)
 //!
-//! The labels are in the layout of `label --groups scores` at T = 256, with the default order seed and
-//! shard size: written by the library's own writer, with plan, sidecars and manifest. Scores are made
-//! up, one in a hundred is null.
+//! The labels are in the layout of `label --groups scores` at T = 256, with the default order seed and shard
+//! size, written by the library's own writer, with plan, sidecars and manifest. Scores are synthetic; one in a
+//! hundred is null.
 
 #[path = "support/measure.rs"]
 mod measure;

@@ -2,9 +2,9 @@
 //!
 //!     cargo bench --bench select_documents            (N_DOCUMENTS=1000000 for fewer)
 //!
-//! The labels are those of `label --groups scores` in the packing `document`, one sequence a document: written by the
-//! library's own writer, with plan, sidecars, manifest and `documents/`. The subtracted ones are of another tokenizer
-//! and have the documents in reverse order, so that they are joined by id. Numbers are made up.
+//! The labels are those of `label --groups scores` with packing `document`, one sequence per document, written by the
+//! library's own writer, with plan, sidecars, manifest and `documents/`. The subtracted set has another tokenizer and
+//! the documents in reverse order, so that they are joined by id. Numbers are synthetic.
 
 #[path = "support/measure.rs"]
 mod measure;

@@ -1,8 +1,8 @@
-"""A Llama checkpoint as torch.onnx.export writes it: what `benches/teacher_graph.rs` compares with.
+"""Exports a Llama checkpoint with torch.onnx.export, for comparison in `benches/teacher_graph.rs`.
 
     python benches/teacher_export.py CHECKPOINT OUTPUT.onnx
 
-Prints the versions that made it. Needs torch, transformers, onnx and onnxscript.
+Prints the versions used. Needs torch, transformers, onnx and onnxscript.
 """
 
 import sys

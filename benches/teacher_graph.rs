@@ -1,15 +1,14 @@
-//! `label --teacher DIR` beside `label` with the torch export of the same checkpoint, and beside bare runs of that
-//! export: tokens a second of wall clock and of processor time, and the peak of resident memory.
+//! Compares `label --teacher DIR` with `label` using the torch export of the same checkpoint, and with bare runs
+//! of that export: tokens per second of wall-clock time and of CPU time, and peak resident memory.
 //!
 //!     ORT_DYLIB_PATH=… SALTWORKS_PYTHON=… cargo bench --bench teacher_graph [-- SHAPE…]
 //!
 //! SHAPE is `cut` (the default: SmolLM2-135M with 6 of its 30 layers), `smollm2` (all of them) or `wide` (V 151,936,
-//! D 1024, 6 layers, as Qwen3-0.6B has but for its norms of queries and keys). Weights are random. A Python with
-//! torch, transformers, onnx and onnxscript in `TORCH_PYTHON` makes the export by `teacher_export.py`; without one,
-//! our own graph of standard operators stands in its place, which the first line says.
+//! D 1024, 6 layers, like Qwen3-0.6B without its norms of queries and keys). Weights are random. A Python with
+//! torch, transformers, onnx and onnxscript in `TORCH_PYTHON` makes the export with `teacher_export.py`; without
+//! one, our own graph of standard operators is used instead, as the first line says.
 //!
-//! Turns alternate, and the median of each counts. On a machine that does other work beside, the figures by
-//! processor time are the ones to read.
+//! Turns alternate, and the median of each counts. On a machine with other load, use the figures by CPU time.
 
 use saltworks::train::export::{SpecialIds, write_hf};
 use saltworks::train::model::{ModelSpec, Params};

@@ -2,9 +2,9 @@
 
     python benches/torch_kd.py [--positions N] [--vocab V] [--top-k K] [--width D] [--dtype f32] [--device cpu]
 
-Each loss runs in a process of its own, forward and backward with gradients of hidden states and head, once to warm up where
-there is time (--warm-up) and once measured. Memory is the peak of the process beyond what inputs took. Ratios are of CPU
-seconds, which other work on the machine changes less than seconds by the clock.
+Each loss runs in its own process, forward and backward with gradients of hidden states and head, optionally once to
+warm up (--warm-up) and once measured. Memory is the peak of the process beyond its inputs. Ratios are of CPU seconds,
+which other load on the machine affects less than wall-clock seconds.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-//! The KD step from label shards over the CE step from token files, loader included: what learning
-//! from a teacher costs beside learning without one.
+//! The time of a KD step from label shards relative to a CE step from token files, including the loader: the
+//! cost of learning from a teacher.
 //!
 //!     make bench            (or: ORT_DYLIB_PATH=… cargo bench --bench train_labels)
 //!
-//! Shards are real ones: a small generated teacher labels random tokens at K = 64 first. Both kinds
-//! of steps alternate in blocks, each with its own loader reading ahead on the same cores.
+//! The shards are real: a small generated teacher first labels random tokens at K = 64. Both kinds of steps
+//! alternate in blocks, each with its own loader reading ahead on the same cores.
 
 #[path = "../tests/support/models/mod.rs"]
 mod models;

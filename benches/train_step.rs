@@ -1,7 +1,7 @@
-//! One training step as a share of what the matrix product alone reaches: model-FLOP utilisation
-//! (MFU) of forward, backward, clipping and AdamW, against the sgemm peak measured between steps. And KD
-//! steps, behind every gate and by two teachers, over CE steps, their targets included: by the clock, and
-//! by processor time, which other load on the machine moves less.
+//! One training step as a fraction of what the matrix product alone reaches: model-FLOP utilisation (MFU) of
+//! forward, backward, clipping and AdamW, relative to the sgemm peak measured between steps. Also KD steps,
+//! with every gate and with two teachers, relative to CE steps, including their targets: in wall-clock time,
+//! and in CPU time, which other load on the machine affects less.
 //!
 //! `cargo bench --bench train_step`
 

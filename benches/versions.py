@@ -1,10 +1,12 @@
-"""Two builds of the programs on the same work in turn: seconds of the clock and of the processor, and whether they write the same.
+"""Two builds of the programs on the same work in turn: wall-clock and CPU seconds, and whether they write the same
+bytes.
 
     python benches/versions.py BEFORE AFTER TEXT [--rounds N] [--dir DIR]
 
-BEFORE and AFTER are directories with `saltworks` and `saltworks-train`, such as target/release of two checkouts. A model of 9.3M
-parameters labels TEXT (JSON lines, K = 64), then one is trained on it, with and without those labels. Turns alternate, and which build
-goes first alternates too; ratios are of medians. Needs ONNX Runtime (ORT_DYLIB_PATH). BEFORE makes the inputs.
+BEFORE and AFTER are directories with `saltworks` and `saltworks-train`, such as target/release of two checkouts. A
+model of 9.3M parameters labels TEXT (JSON lines, K = 64), then one is trained on it, with and without those labels.
+Turns alternate, as does which build goes first; ratios are of medians. Needs ONNX Runtime (ORT_DYLIB_PATH). BEFORE
+makes the inputs.
 """
 
 import argparse

@@ -1,5 +1,6 @@
-# The inputs of an experiment: programs on PATH, a tokenizer, and three texts as tokens. Read by experiment.sh and overtaken.sh, which
-# have set root and were given OUTPUT TRAIN VALID OTHER; it leaves what was given behind them in "$@", and ends in the directory OUTPUT.
+# Prepares the inputs of an experiment: programs on PATH, a tokenizer, and three texts as tokens. Sourced by
+# experiment.sh and overtaken.sh with root set and the arguments OUTPUT TRAIN VALID OTHER; leaves further arguments in
+# "$@", and ends in the directory OUTPUT.
 
 if [ $# -lt 4 ]; then
     # What the script says of itself at its top.

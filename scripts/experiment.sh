@@ -1,18 +1,18 @@
 #!/bin/sh
-# The experiment of docs/experiments.md, from text to its report. Stopped, it goes on by the same command.
+# The experiment of docs/experiments.md, from text to its report. If stopped, the same command resumes it.
 #
 #     scripts/experiment.sh OUTPUT TRAIN VALID OTHER [--only ARM,...] [--seeds SEED,...]
 #
-# TRAIN, VALID and OTHER are documents as `saltworks tokenize` takes them, in JSON lines (plain, .gz or .zst): what the models
-# are trained on; text of its kind that is held out; and text of another kind. The rest is handed to
-# `saltworks-train compare`. TOKENIZER=FILE is taken in place of a tokenizer that is trained on TRAIN, MIN_LEARNABLE=SHARE
-# (0.4) is the floor of the selection, and SLM_STEPS=N makes a small model of other steps than examples/slm.toml says.
+# TRAIN, VALID and OTHER are documents for `saltworks tokenize`, in JSON lines (plain, .gz or .zst): training text;
+# held-out text of the same kind; and text of another kind. Further arguments are passed to `saltworks-train compare`.
+# TOKENIZER=FILE replaces the tokenizer that is otherwise trained on TRAIN, MIN_LEARNABLE=SHARE (0.4) is the floor of
+# the selection, and SLM_STEPS=N overrides the small model's steps in examples/slm.toml.
 #
-# TRAIN is shuffled, document by document: labels are of its first sequences, and a corpus in the order of its books would
-# have the first stage read other text than the second.
+# TRAIN is shuffled by document, since labels are of its first sequences: with a corpus ordered by book, the first
+# stage would read different text than the second.
 #
-# VALID is cut in halves, document by document: the odd ones (valid) are for looking at while training and for
-# choosing settings, and what is reported is of the even ones (reported).
+# VALID is split by document: the odd ones (valid) are for monitoring training and choosing settings, and
+# results are reported on the even ones (reported).
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)

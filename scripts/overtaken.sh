@@ -1,11 +1,12 @@
 #!/bin/sh
-# Does the help of a small model pay that ends up worse than its student? The experiment of docs/experiments.md, from text to
-# tables. Stopped, it resumes by the same command.
+# Does it pay to learn from a small model that ends up worse than its student? The experiment of docs/experiments.md,
+# from text to tables. If stopped, the same command resumes it.
 #
 #     scripts/overtaken.sh OUTPUT TRAIN VALID OTHER [--only ARM,...] [--seeds SEED,...]
 #
-# TRAIN, VALID and OTHER are as for scripts/experiment.sh, and shuffled and halved as there (with seed 0). TEACHERS="half fifth tenth" (the
-# default) says which models of examples/overtaken/ are trained and label. OUTPUT/students/results.md has the tables.
+# TRAIN, VALID and OTHER are as for scripts/experiment.sh, and are shuffled and split in the same way (with seed 0).
+# TEACHERS="half fifth tenth" (the default) says which models of examples/overtaken/ are trained and used as
+# teachers. OUTPUT/students/results.md has the tables.
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)

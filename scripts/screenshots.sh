@@ -1,7 +1,7 @@
 #!/bin/sh
-# Pictures of a page (a report of an experiment, or of a label set) at 1280 pixels and at a phone's 390, light and dark:
-# OUTPUT_DIR/NAME-1280-light.png and so on. HEIGHT and PHONE_HEIGHT say how much of it, from the top.
-# Needs Chromium and ImageMagick; the pages themselves do not.
+# Screenshots of a page (a report of an experiment or of a label set) at 1280 pixels and at a phone's 390, light and
+# dark: OUTPUT_DIR/NAME-1280-light.png and so on. HEIGHT and PHONE_HEIGHT limit how much is shown, from the top. Needs
+# Chromium and ImageMagick; the pages themselves do not.
 #
 #     scripts/screenshots.sh PAGE.html NAME OUTPUT_DIR
 set -eu

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Makes .venv at the root of the repository: ONNX Runtime and what the tests read shards with,
-# at the versions and hashes of scripts/requirements.txt. Safe to run again; done means done at once.
-# With the argument `torch` it makes .venv-torch from scripts/requirements-torch.txt, which adds PyTorch; with `scale`
-# .venv-scale from scripts/requirements-scale.txt, which adds Ray, datatrove, an S3 server and the schemas of Kubernetes.
+# Makes .venv at the root of the repository, with ONNX Runtime and the packages with which tests read shards, at the
+# versions and hashes of scripts/requirements.txt. Safe to run again: if done, it returns at once. With the argument
+# `torch` it makes .venv-torch from scripts/requirements-torch.txt, which adds PyTorch; with `scale` .venv-scale from
+# scripts/requirements-scale.txt, which adds Ray, datatrove, an S3 server and the schemas of Kubernetes.
 #
-# PYTHON=/path/to/python picks the interpreter. pip's own environment and configuration
-# (HTTPS_PROXY, PIP_INDEX_URL, PIP_CERT, pip.conf) are honoured.
+# PYTHON=/path/to/python selects the interpreter. pip's own environment and configuration (HTTPS_PROXY,
+# PIP_INDEX_URL, PIP_CERT, pip.conf) are honoured.
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)

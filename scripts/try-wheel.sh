@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs a wheel with its extra `ort` into an empty environment, where no Rust is, and runs what a new user
-# would: `saltworks demo --quick`, and the Python of README.md on the labels that it made.
+# Installs a wheel with its extra `ort` into an empty environment without Rust, and runs what a new user would:
+# `saltworks demo --quick`, and the Python of README.md on the labels that it made.
 #
 # TORCH=1 installs the extra `torch` too (some 3 GB on Linux), and runs the snippet of docs/python.md that trains
 # on these labels.

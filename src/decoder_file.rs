@@ -1,7 +1,7 @@
-//! A decoder's graph as a file: whole under its name, or not there.
+//! A decoder's graph as a file, which is complete under its name or absent.
 //!
 //! Weights are inside the file, which protobuf limits to 2 GiB, or in `<file name>.data` beside it. The graph
-//! gets its name last: without it nothing is there yet.
+//! is renamed into place last, so until then there is no model.
 
 use crate::interrupt::{Interrupt, Until};
 use crate::onnx::decoder::{DecoderModel, Weights, WriteError};
@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-/// Protobuf's limit on one message, bytes; some of it is for the graph itself.
+/// Protobuf's limit on one message, in bytes, less some room for the graph itself.
 pub const MAX_INLINE_BYTES: u64 = (2 << 30) - (1 << 20);
 
 /// Where the weights of an ONNX model go.
@@ -23,17 +23,17 @@ pub enum WeightsPlace {
     External,
 }
 
-/// Who looks on while a model is written.
+/// Observes the writing of a model, and may stop it.
 #[derive(Clone, Copy)]
 pub struct Watch<'a> {
     /// Asks for a stop.
     pub interrupt: &'a Interrupt,
-    /// Is told how many bytes are written by now, over all files.
+    /// Called with the bytes written so far, over all files.
     pub on_written: &'a dyn Fn(u64),
 }
 
 impl<'a> Watch<'a> {
-    /// Until a stop is asked for, telling nobody.
+    /// Stops on request and reports no progress.
     pub fn until(interrupt: &'a Interrupt) -> Self {
         Self {
             interrupt,
@@ -42,7 +42,7 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// A model that was not written.
+/// Why a model was not written.
 #[derive(Debug)]
 pub enum DecoderFileError<E> {
     /// A file cannot be written.
@@ -76,8 +76,8 @@ impl<E> From<StorageError> for DecoderFileError<E> {
     }
 }
 
-/// Writes the model, in place of whatever has the name `path`, until a stop is asked for, by which nothing
-/// of what was there is lost. What a killed write of the same name left is swept. Tells what has which hash.
+/// Writes the model, replacing any file at `path`. If a stop is requested meanwhile, the earlier file is kept.
+/// Leftovers of a killed write of the same name are removed. Returns the name and hash of each file.
 ///
 /// # Errors
 /// See [`DecoderFileError`].
@@ -116,8 +116,8 @@ pub fn write_decoder<W: Weights>(
     Ok(hashes)
 }
 
-/// Whether the file of weights beside the model at `path` is what [`write_decoder`] would write there, as a
-/// kill before the graph got its name leaves it.
+/// Whether the weights file beside the model at `path` is what [`write_decoder`] would write there. A process
+/// killed before the graph is renamed leaves such a file.
 ///
 /// # Errors
 /// A file that cannot be read.
@@ -132,7 +132,7 @@ pub fn has_data_of<W: Weights>(
         file: BufReader::new(File::open(&data_path).map_err(io)?),
         is_same: true,
     };
-    // What differs ends the writing early.
+    // The first difference ends the writing early.
     let _ = model.write_data_to(weights, &mut there);
     let is_at_end = there.file.fill_buf().map_err(io)?.is_empty();
     Ok(there.is_same && is_at_end)
@@ -143,7 +143,7 @@ pub fn data_path(path: &Path) -> PathBuf {
     path.with_file_name(format!("{}.data", name_of(path)))
 }
 
-/// Compares what is written with a file, up to where they differ.
+/// Compares what is written with a file, up to the first difference.
 struct Same {
     file: BufReader<File>,
     is_same: bool,
@@ -179,7 +179,7 @@ fn check_inline<E>(path: &Path, model: &DecoderModel) -> Result<(), DecoderFileE
     }
 }
 
-/// Writes a file whole, up to the point where it gets its name.
+/// Writes a whole file, but does not yet rename it into place.
 fn seal<E>(
     path: &Path,
     watch: Watch<'_>,
@@ -204,7 +204,7 @@ fn seal<E>(
     Ok(watched.until.out.seal()?)
 }
 
-/// Tells how far the writing is.
+/// Reports how far the writing is.
 struct Watched<'a> {
     until: Until<'a, Partial>,
     watch: Watch<'a>,

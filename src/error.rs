@@ -11,14 +11,14 @@ pub trait Classified: std::error::Error + Send + Sync + 'static {
     fn kind(&self) -> Kind;
 }
 
-/// A failed system call. If more is known, a module returns an error of its own.
+/// A failed system call. A module that knows more returns its own error type.
 impl Classified for std::io::Error {
     fn kind(&self) -> Kind {
         Kind::Failed
     }
 }
 
-/// The next item of an iterator that ends at its first error: `state` remembers that in `failed`.
+/// The next item of an iterator that ends after its first error, which sets `failed` in `state`.
 pub(crate) fn until_error<S, T, E>(
     state: &mut S,
     failed: fn(&mut S) -> &mut bool,

@@ -1,4 +1,4 @@
-//! A wish to stop, shared by long work: stop soon, leave nothing half done.
+//! A request to stop, shared by long-running work: stop soon, leave nothing half done.
 
 use std::io::{self, Write};
 use std::ops::ControlFlow;
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 type Hook = Box<dyn Fn() + Send>;
 
-/// A wish to stop, which work looks at between two of its steps. Clones share it.
+/// A request to stop, which work checks between its steps. Clones share it.
 #[derive(Clone, Default)]
 pub struct Interrupt {
     requested: Arc<AtomicBool>,
@@ -16,25 +16,25 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// One that nobody has asked for yet.
+    /// Not requested yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// One that nobody looks at until [`Interrupt::heed`]: whoever asks sooner may end the process,
-    /// since nothing has been begun that could be left half done.
+    /// Not checked by any work until [`Interrupt::heed`]. A request before that may end the process, since no
+    /// work has begun that could be left half done.
     pub fn unheeded() -> Self {
         let interrupt = Self::default();
         interrupt.unheeded.store(true, Ordering::SeqCst);
         interrupt
     }
 
-    /// From here on the work looks at requests by itself.
+    /// From now on the work checks for requests itself.
     pub fn heed(&self) {
         self.unheeded.store(false, Ordering::SeqCst);
     }
 
-    /// Whether the work looks at requests.
+    /// Whether the work checks for requests.
     pub fn is_heeded(&self) -> bool {
         !self.unheeded.load(Ordering::SeqCst)
     }
@@ -46,12 +46,12 @@ impl Interrupt {
         hooks.iter().for_each(|hook| hook());
     }
 
-    /// Whether a stop was asked for.
+    /// Whether a stop was requested.
     pub fn is_requested(&self) -> bool {
         self.requested.load(Ordering::SeqCst)
     }
 
-    /// Whether work that asks at each of its steps goes on.
+    /// For work that asks at each step: whether to continue.
     pub fn flow(&self) -> ControlFlow<()> {
         match self.is_requested() {
             true => ControlFlow::Break(()),
@@ -59,8 +59,8 @@ impl Interrupt {
         }
     }
 
-    /// Calls `hook` at every request, for work that looks at nothing while it runs; at once if a
-    /// stop was asked for before.
+    /// Calls `hook` at every request, for work that cannot check while it runs; calls it at once if a stop was
+    /// already requested.
     pub fn when_requested(&self, hook: impl Fn() + Send + 'static) {
         let mut hooks = self.hooks.lock().unwrap_or_else(PoisonError::into_inner);
         if self.is_requested() {
@@ -70,11 +70,11 @@ impl Interrupt {
     }
 }
 
-/// Passes bytes on until a stop is asked for; every write is an error after that.
+/// Passes bytes on until a stop is requested; every write after that is an error.
 pub struct Until<'a, W> {
     /// Where they go.
     pub out: W,
-    /// What is looked at before each write.
+    /// Checked before each write.
     pub interrupt: &'a Interrupt,
 }
 

@@ -1,7 +1,7 @@
-//! The command lines that made what is in a directory: `invocations.jsonl`, one JSON object a line.
+//! The command lines that made a directory's contents: `invocations.jsonl`, one JSON object per line.
 //!
-//! Lines are appended whole, by one write each, so that several processes may append. A process that dies may
-//! tear its line; readers leave out what is no record.
+//! Each line is appended by a single write, so that several processes may append. A process that dies may leave
+//! a partial line; readers skip lines that are not records.
 
 use crate::storage::{self, StorageError};
 use serde::{Deserialize, Serialize};
@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 
 /// Name of the file.
 pub const INVOCATIONS_NAME: &str = "invocations.jsonl";
-/// Seconds of a day.
+/// Seconds in a day.
 const DAY: u64 = 86_400;
 
 /// One call of a program.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invocation {
-    /// When it began, UTC: `2026-11-29T12:00:00Z`.
+    /// When it began, in UTC: `2026-11-29T12:00:00Z`.
     pub time: String,
     /// Program and version.
     pub program: String,
@@ -27,14 +27,14 @@ pub struct Invocation {
     pub target: String,
     /// Processor, cores and memory of the machine.
     pub machine: String,
-    /// Directory that relative paths count from.
+    /// Directory that relative paths are relative to.
     pub directory: PathBuf,
     /// The words of the command line, the program first.
     pub argv: Vec<String>,
 }
 
 impl Invocation {
-    /// Adds it to those that are recorded in `dir`, which is there.
+    /// Appends it to the records in `dir`, which must exist.
     ///
     /// # Errors
     /// The filesystem's.
@@ -48,14 +48,14 @@ impl Invocation {
         file.write_all(&line).map_err(io)
     }
 
-    /// As it could be typed in a shell.
+    /// The command line as it could be typed in a shell.
     pub fn shell_line(&self) -> String {
         let words: Vec<String> = self.argv.iter().map(|word| quoted(word)).collect();
         words.join(" ")
     }
 }
 
-/// What is recorded in `dir`, in order; nothing where nothing is.
+/// The records in `dir`, in order; empty if there is no file.
 ///
 /// # Errors
 /// A file that cannot be read.
@@ -68,7 +68,7 @@ pub fn read_invocations(dir: &Path) -> Result<Vec<Invocation>, StorageError> {
         .collect())
 }
 
-/// A word for a POSIX shell: in single quotes where the shell would read more than letters.
+/// A word for a POSIX shell, in single quotes if it has characters that the shell might interpret.
 fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
     match !word.is_empty() && word.chars().all(is_plain) {
@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(read[1].shell_line(), "saltworks 'a '\\''b'\\''\n$x'");
     }
 
-    /// As `date -u -d @SECONDS +%FT%TZ` has it.
+    /// Expected values are from `date -u -d @SECONDS +%FT%TZ`.
     #[test]
     fn dates_are_those_of_the_calendar() {
         for (seconds, date) in [

@@ -1,6 +1,6 @@
-//! SplitMix64 (Steele, Lea and Flood, 2014): numbers by place, a pure function of what they are drawn for.
+//! SplitMix64 (Steele, Lea and Flood, 2014): random numbers by index, as a pure function of their key.
 
-/// 2^64 divided by the golden ratio: what the generator's state moves by.
+/// 2^64 divided by the golden ratio: the increment of the generator's state.
 pub(crate) const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The output of the generator in state `state`: a bijection in which every input bit reaches every
@@ -9,7 +9,7 @@ pub(crate) fn splitmix64(state: u64) -> u64 {
     finalise(state.wrapping_add(GOLDEN))
 }
 
-/// The last part of it, a bijection too, by which 0 stays 0.
+/// Its finalizer, also a bijection, which maps 0 to 0.
 pub(crate) fn finalise(z: u64) -> u64 {
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

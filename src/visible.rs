@@ -1,11 +1,10 @@
-//! Text of others made visible: what has no shape of its own, or an effect on a terminal, is shown
-//! by its number.
+//! Makes untrusted text visible: characters that have no shape of their own, or that affect a terminal, are
+//! shown by their number.
 
-/// Whether `character` is not seen by itself: it controls a terminal, turns the direction of what
-/// follows (U+202E and its kind, by which a name reads as another), breaks a line unasked, or has no
-/// shape at all.
+/// Whether `character` is invisible on its own: it controls a terminal, changes the direction of the text after
+/// it (such as U+202E, which can make one name read as another), breaks a line, or has no shape at all.
 ///
-/// Joiners and soft hyphens are not among them: writing systems need those.
+/// Joiners and soft hyphens do not count, since writing systems need them.
 pub fn is_unseen(character: char) -> bool {
     character.is_control()
         || matches!(
@@ -23,12 +22,13 @@ pub fn is_unseen(character: char) -> bool {
         )
 }
 
-/// `text` on one line and without effect on a terminal: each unseen character as `\n` or `\u{202e}`.
+/// `text` on one line and without effect on a terminal: unseen characters are escaped, as in `\n` or
+/// `\u{202e}`.
 pub fn printable(text: &str) -> String {
     printable_but(text, &[])
 }
 
-/// The same, with the characters of `kept` as they are.
+/// The same, but the characters in `kept` stay as they are.
 pub fn printable_but(text: &str, kept: &[char]) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {
@@ -41,8 +41,8 @@ pub fn printable_but(text: &str, kept: &[char]) -> String {
     safe
 }
 
-/// JSON of the same value without unseen characters: JSON has its own escapes for them. `json` is as
-/// `serde_json` writes it, whose line breaks stand between values only.
+/// JSON for the same value with unseen characters in JSON's own escapes. `json` must come from `serde_json`,
+/// which puts line breaks only between values.
 pub fn printable_json(json: &str) -> String {
     let mut safe = String::with_capacity(json.len());
     for character in json.chars() {

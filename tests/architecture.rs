@@ -1,5 +1,5 @@
-//! Holds the code against `ARCHITECTURE.md`: which room may use which, and what each never names; the order
-//! of the folders in a room; and that no files need each other.
+//! Checks the code against `ARCHITECTURE.md`: which rooms may use which, and what each never names; the order
+//! of the folders in a room; and that no two files depend on each other.
 // clippy.toml exempts tests, but not the functions that they call.
 #![allow(clippy::unwrap_used)]
 

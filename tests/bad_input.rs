@@ -1,5 +1,5 @@
-//! What a user gets wrong: each is refused with its exit code, a message that names what was
-//! expected and found and what to do, and nothing on the disk.
+//! User errors: each is refused with its exit code and a message that names what was expected, what was found
+//! and the remedy, and nothing is written to disk.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,5 +1,5 @@
-//! `--teacher DIR` and `export` from end to end: labels of a checkpoint, its graph in the cache, races for it and
-//! damage to it.
+//! `--teacher DIR` and `export` end to end: labels of a checkpoint, and its graph in the cache, also with races
+//! and damage.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,5 +1,5 @@
-//! The edges of the program as a user meets them: places that are no local files, outputs over other
-//! things, numbers past all measure, names that would act on a terminal, limits and signals.
+//! Edge cases of the command line: paths that are not local files, outputs that would overwrite other things,
+//! huge numbers, names that would affect a terminal, limits and signals.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! `saltworks-train compare` as a process: whatever stops a grid, the same command ends in the same
+//! `saltworks-train compare` as a process: whatever stops a grid, running the same command again gives the same
 //! results.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]

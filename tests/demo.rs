@@ -1,4 +1,4 @@
-//! The embedded default from nothing, and what can be looked at afterwards.
+//! The embedded default input, started from nothing, and inspecting its results.
 #![cfg(feature = "label")]
 // clippy.toml exempts tests, but not the functions that they call.
 #![allow(clippy::unwrap_used)]

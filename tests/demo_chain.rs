@@ -1,4 +1,4 @@
-//! The whole chain of the demo, tiny: from text to a report, stopped and gone on with.
+//! The demo's whole chain at tiny size: from text to a report, stopped and resumed.
 #![cfg(all(feature = "label", feature = "train"))]
 // clippy.toml exempts tests, but not the functions that they call.
 #![allow(clippy::unwrap_used)]

@@ -1,13 +1,13 @@
-//! What the pages show is what works: every fenced snippet of README.md and docs/*.md is run here.
+//! Every fenced snippet of README.md and docs/*.md is run here, so that what the pages show works.
 //!
-//! A page is a story: its snippets run from top to bottom in one directory, in which small stand-ins
-//! have the names that the page uses (`model.onnx`, `tokens`, ...). `sh` runs in bash with the programs
-//! under test, `sql` in DuckDB, `python` with what `make setup` installs, all of a page in one
-//! namespace once the rest has run. A `toml` snippet that begins with `# NAME.toml` becomes that
-//! file. Sizes of training runs are cut down (`SMALLER`).
+//! The snippets of a page run from top to bottom in one directory, in which small stand-ins have the names that
+//! the page uses (`model.onnx`, `tokens`, ...). `sh` runs in bash with the programs under test, `sql` in
+//! DuckDB, `python` with what `make setup` installs; all Python of a page runs in one namespace after the rest.
+//! A `toml` snippet that begins with `# NAME.toml` becomes that file. Sizes of training runs are reduced
+//! (`SMALLER`).
 //!
-//! What no test can run says so in its fence, "sh not-run: reason", and stands in `NOT_RUN`. Of those, too,
-//! each command of the two programs must be one that the program has, with all its options.
+//! A snippet that no test can run says so in its fence, "sh not-run: reason", and is listed in `NOT_RUN`. Even
+//! there, commands of the two programs and all their options must exist.
 // clippy.toml exempts tests, but not the functions that they call.
 #![allow(clippy::unwrap_used)]
 

@@ -1,4 +1,4 @@
-//! `saltworks doctor` as a user runs it, over runtimes that are there, missing, foreign or old.
+//! `saltworks doctor` as a user runs it, with runtimes that are present, missing, foreign or old.
 
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 

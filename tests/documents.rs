@@ -1,4 +1,4 @@
-//! Documents from the text to a selection of them: tokenize, label, finalize, select, as a user runs them.
+//! Documents, from text to a selection: tokenize, label, finalize, select, as a user runs them.
 #![cfg(feature = "label")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

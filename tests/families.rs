@@ -1,4 +1,4 @@
-//! Checkpoints of every family against transformers: from the directory to a graph, and through ONNX Runtime.
+//! Compares checkpoints of every family with transformers: from the directory to a graph, run by ONNX Runtime.
 
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 

@@ -1,4 +1,4 @@
-//! A disk that fails at any moment: a clear error, no bad shard, and the next run finishes.
+//! A disk that may fail at any time: a clear error, no bad shard, and the next run finishes.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! `saltworks filter`, as a user comes to it: tokenize, score, select documents, filter.
+//! `saltworks filter` as a user reaches it: tokenize, score, select documents, filter.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;

@@ -1,4 +1,4 @@
-//! Help at hand: completions, man pages, versions, and what is said beside results.
+//! Help: completions, man pages, versions, and the notes printed along with results.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

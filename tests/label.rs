@@ -1,4 +1,4 @@
-//! `saltworks label` as a process: the same bytes however it is run, resumed, split or interrupted.
+//! `saltworks label` as a process: the same bytes whether run at once, resumed, split or interrupted.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

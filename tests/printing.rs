@@ -1,5 +1,5 @@
-//! What the program says where nobody can hear it: a reader that went away, a full disk under either
-//! stream. The work is done in any case, and nothing panics.
+//! Output that cannot be written: a reader that went away, a full disk under either stream. The work is done
+//! anyway, and nothing panics.
 #![cfg(target_os = "linux")] // /dev/full
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! The report of an experiment: whole, by itself, and safe whatever the inputs hold.
+//! The report of an experiment: complete, self-contained, and safe whatever the inputs contain.
 // clippy.toml exempts tests, but not the functions that they call.
 #![allow(clippy::unwrap_used)]
 

@@ -1,4 +1,4 @@
-//! `schemas/` holds the code to its word: the files are generated from the types.
+//! Checks that the files in `schemas/` match the types from which they are generated.
 
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 

@@ -1,4 +1,4 @@
-//! Teachers and the places of their work: devices, reductions, references, quantised models.
+//! Teachers and where they run: devices, reductions, references, quantised models.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,5 +1,5 @@
-//! Token files as a user has them: what is not what it seems is refused or said, and the plan records
-//! how the files were read.
+//! Token files from users: misleading ones are refused or reported, and the plan records how the files were
+//! read.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

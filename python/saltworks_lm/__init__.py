@@ -1,8 +1,8 @@
 """Labels of a small language model in every PyTorch trainer.
 
-`Labels` reads what `saltworks label` wrote, `TokenCorpus` the tokens that it was made from, and `LabelWriter`
+`Labels` reads the output of `saltworks label`, `TokenCorpus` the tokens that were labelled, and `LabelWriter`
 writes the predictions of any other engine in the same format. `saltworks_lm.torch` has data sets and collators
-for PyTorch. Nothing here but that imports torch.
+for PyTorch; nothing else here imports torch.
 """
 
 from importlib.metadata import PackageNotFoundError as _NotFound

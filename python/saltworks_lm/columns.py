@@ -23,7 +23,7 @@ SCORES = (
     "score_mean_entropy",
     "score_mean_topk_mass",
 )
-#: What every positions file has, whatever the groups.
+#: Columns that every positions file has, whatever the groups.
 ALWAYS = ("seq_id", "input_ids", "doc_starts", "doc_indices")
 _OF_GROUP = {
     "stats": ("target_logprob", "target_rank", "entropy", "logsumexp"),
@@ -33,7 +33,7 @@ _OF_GROUP = {
 
 
 def columns_of(groups: Iterable[str], signals: Signals) -> tuple[str, ...]:
-    """Columns of a positions file that belong to `groups`, those that are always there first."""
+    """Columns of a positions file that belong to `groups`, after those that are always there."""
     names = list(ALWAYS)
     for group in groups:
         names += _OF_GROUP.get(group, ())
@@ -43,14 +43,14 @@ def columns_of(groups: Iterable[str], signals: Signals) -> tuple[str, ...]:
 
 
 def group_of(column: str) -> str:
-    """The group that a column belongs to; `scores` for what is always there."""
+    """The group that a column belongs to; `scores` for columns that are always there."""
     if column.startswith("log_partition_tau_"):
         return "topk"
     return next((group for group, names in _OF_GROUP.items() if column in names), "scores")
 
 
 def check_groups(wanted: Iterable[str], stored: tuple[str, ...], what: str) -> tuple[str, ...]:
-    """The groups that are wanted, in the order of the plan.
+    """The wanted groups, in the order of the plan.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def flat(column: pa.ChunkedArray) -> tuple[Array, Array]:
     Returns
     -------
     values : [n_items]
-        The lists one after the other.
+        The concatenated lists.
     offsets : [n_rows + 1] int32 or int64
         Row r is `values[offsets[r]:offsets[r + 1]]`.
     """
@@ -87,7 +87,7 @@ def as_nested(table: pa.Table, top_k: int) -> pa.Table:
     Parameters
     ----------
     table
-        With the flat lists of T * K that the files hold.
+        With flat lists of T * K, as in the files.
     top_k
         K.
     """

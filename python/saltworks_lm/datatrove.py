@@ -6,8 +6,8 @@
     label = SlurmPipelineExecutor([LabelTokens("--config", "label.toml")], tasks=64, ...)
     SlurmPipelineExecutor([FinalizeLabels("labels")], tasks=1, depends=label, ...).run()
 
-datatrove itself knows which tasks have ended, and runs the others when the pipeline is started again; shards of a task
-that did not end stay as well.
+datatrove itself knows which tasks have ended, and runs the others when the pipeline is started again; finished shards
+of an unfinished task are kept too.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ class LabelTokens(PipelineStep):  # type: ignore[misc]
     Parameters
     ----------
     arguments
-        Those of `saltworks label`, without `--task`. With one task it writes the manifest itself.
+        Arguments of `saltworks label`, without `--task`. With one task it writes the manifest
+        itself.
     """
 
     name = "Saltworks labels"
@@ -38,7 +39,7 @@ class LabelTokens(PipelineStep):  # type: ignore[misc]
         self.arguments = arguments
 
     def run(self, data: Iterator[Any] | None, rank: int = 0, world_size: int = 1) -> Iterator[Any]:
-        """Labels, then gives on what it was given.
+        """Labels, then passes its input on.
 
         Raises
         ------
@@ -57,7 +58,7 @@ class FinalizeLabels(PipelineStep):  # type: ignore[misc]
     Parameters
     ----------
     labels
-        Their directory.
+        Directory of the labels.
     """
 
     name = "Saltworks manifest"
@@ -68,12 +69,12 @@ class FinalizeLabels(PipelineStep):  # type: ignore[misc]
         self.labels = str(labels)
 
     def run(self, data: Iterator[Any] | None, rank: int = 0, world_size: int = 1) -> Iterator[Any]:
-        """Finalizes in the first task, then gives on what it was given.
+        """Finalizes in the first task, then passes its input on.
 
         Raises
         ------
         ProgramError
-            With exit code 1 where shards are missing.
+            With exit code 1 if shards are missing.
         """
         if rank == 0:
             run_program(("finalize", self.labels, "--quiet"))

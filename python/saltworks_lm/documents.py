@@ -1,4 +1,4 @@
-"""What labels say of each document of their corpus: `documents/`."""
+"""Totals of labels for each document of their corpus: `documents/`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _VERSION = 1
 
 
 def read_documents(root: AnyPath) -> pa.Table:
-    """One row per document that has a labelled target, by rising `doc_index`.
+    """One row per document that has a labelled target, by increasing `doc_index`.
 
     Raises
     ------
     NotFinishedError
-        There are none: `saltworks finalize`.
+        There are none yet: run `saltworks finalize`.
     UnknownFormatError, DamagedError
     """
     path = root / "documents" / "documents.json"

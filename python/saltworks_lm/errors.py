@@ -1,14 +1,14 @@
-"""What can be wrong, by kind. Messages say what was expected, what was found, where, and what to do."""
+"""Errors by kind. Messages say what was expected, what was found, where, and the remedy."""
 
 from __future__ import annotations
 
 
 class SaltworksError(Exception):
-    """The base of everything that this package raises of its own."""
+    """The base class of all errors that this package defines."""
 
 
 class NotFinishedError(SaltworksError):
-    """Labels that have no manifest, or were extended since: `saltworks finalize` them."""
+    """Labels that have no manifest, or were extended since: run `saltworks finalize`."""
 
 
 class UnknownFormatError(SaltworksError):
@@ -16,7 +16,7 @@ class UnknownFormatError(SaltworksError):
 
 
 class DamagedError(SaltworksError):
-    """A file that is not what plan, manifest or its own footer say."""
+    """A file that does not match plan, manifest or its own footer."""
 
 
 class MismatchError(SaltworksError):
@@ -24,7 +24,7 @@ class MismatchError(SaltworksError):
 
 
 class MissingGroupError(SaltworksError):
-    """A column was asked for whose group is not stored in these labels."""
+    """A requested column belongs to a group that these labels do not store."""
 
 
 class ProgramError(SaltworksError):
@@ -33,7 +33,7 @@ class ProgramError(SaltworksError):
     Attributes
     ----------
     exit_code
-        1 failed (may be retried), 2 usage, 3 bad data, 75 interrupted; None where it did not start.
+        1 failed (may be retried), 2 usage, 3 bad data, 75 interrupted; None if it did not start.
     """
 
     def __init__(self, message: str, exit_code: int | None = None) -> None:

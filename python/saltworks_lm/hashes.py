@@ -1,4 +1,4 @@
-"""BLAKE3 as the programs use it: identities of files, and small JSON files with a checksum of their own."""
+"""BLAKE3 as the programs use it: identities of files, and small JSON files with their own checksum."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def hash_file(path: Path) -> str:
 
 
 def fingerprint_of(hashes: Iterable[str]) -> str:
-    """`blake3:` and 64 hex digits over hashes, in their order."""
+    """`blake3:` and 64 hex digits over hashes, in order."""
     return "blake3:" + hash_bytes(b"".join(part.encode() + b"\n" for part in hashes))
 
 
 def sampled_blake3(path: Path) -> str:
-    """64 hex digits over the size and up to 64 blocks of a file, evenly spread, the first and last among them.
+    """64 hex digits over the size and up to 64 blocks of a file, evenly spread, including the first and last.
 
-    It tells a truncated file or another one, not every flipped bit.
+    It detects a truncated or different file, but not every flipped bit.
     """
     n_bytes = path.stat().st_size
     hasher = blake3(n_bytes.to_bytes(8, "little"))
@@ -56,13 +56,13 @@ def _sampled_offsets(n_bytes: int) -> list[int]:
 
 
 def checked_json(value: dict[str, Any]) -> bytes:
-    """An object of text, whole numbers and null as indented JSON, its checksum first."""
+    """An object of text, whole numbers and null as indented JSON, with its checksum first."""
     checksum = hash_bytes(_canonical(value).encode())
     return (json.dumps({_CHECKSUM: checksum, **value}, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def _canonical(value: Any) -> str:
-    """As the checksum is made of it: keys in order, a comma after everything."""
+    """The form over which the checksum is computed: sorted keys, a comma after every item."""
     if isinstance(value, dict):
         members = (f"{_canonical(key)}:{_canonical(value[key])}," for key in sorted(value))
         return "{" + "".join(members) + "}"

@@ -1,4 +1,4 @@
-"""A finished set of labels: rows by place or by `seq_id`, as arrays, Arrow or pandas."""
+"""A finished set of labels: rows by index or by `seq_id`, as arrays, Arrow or pandas."""
 
 from __future__ import annotations
 
@@ -27,31 +27,34 @@ from .selection import check_provenance, read_selection
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Decoded row groups that are kept, bytes. A row group is about 16 MiB; a shuffled order goes through 16 at a time.
+#: Bytes of decoded row groups to keep. A row group is about 16 MiB; a shuffled order uses 16 at a time.
 DEFAULT_CACHE_BYTES = 384 << 20
 
 
 class Labels:
     """A finished set of labels.
 
-    Opening reads plan and manifest and looks at the sizes of the files; row groups are decoded when rows of them
-    are asked for, and the last ones are kept. Pickling it (as a data loader does for its workers) costs nothing.
+    Opening reads plan and manifest and checks the sizes of the files; row groups are decoded when their rows are
+    requested, and the most recent ones are kept. Pickling it (as a data loader does for its workers) is cheap.
 
     Parameters
     ----------
     path
-        The directory that `saltworks label` wrote, or its URL (`s3://…`, `gs://…`): row groups are read by ranges.
+        The directory that `saltworks label` wrote, or its URL (`s3://…`, `gs://…`): row groups are read by byte
+        ranges.
     groups
-        Which groups of columns to read: `scores`, `stats`, `topk`, `samples`. None: all that are stored. A trainer
-        reads faster with `("topk",)` or `("samples",)` alone.
+        Which groups of columns to read: `scores`, `stats`, `topk`, `samples`. None: all stored groups. Training
+        reads faster with only `("topk",)` or `("samples",)`.
     cache_bytes
         Decoded bytes to keep.
     use_threads
-        Decode the columns of a row group on several threads.
+        Whether to decode the columns of a row group on several threads.
     filesystem
-        Of pyarrow or fsspec, where `path` is in it; None: of the URL, with the credentials of the environment.
+        A filesystem of pyarrow or fsspec that contains `path`; None: that of the URL, with credentials from
+        the environment.
     checksums
-        Compare each page with its checksum. It costs a third of reading; `verify` does it once for all.
+        Whether to compare each page with its checksum. It takes a third of the reading time; `verify`
+        does it once for all.
 
     Raises
     ------
@@ -84,12 +87,12 @@ class Labels:
         self._starts = np.array([place.start for place in self.places], np.int64)
         self._files = Files(self.path, self.groups, use_threads, checksums)
         self._cache = Cache(self._files.read, cache_bytes)
-        #: Rows of the set that are rows here, ascending; None: all.
+        #: Rows of the set that are kept here, ascending; None: all.
         self._kept: npt.NDArray[np.int64] | None = None
 
     @property
     def plan(self) -> Plan:
-        """The plan. Of a set that was extended, the first: they differ in their ranges only."""
+        """The plan; of an extended set the first, since plans differ only in their ranges."""
         return self.plans[0]
 
     @property
@@ -109,26 +112,26 @@ class Labels:
 
     @cached_property
     def fingerprint(self) -> str:
-        """One identity for all labels of the directory, over its plans: that which a selection of them records."""
+        """An identity for all labels of the directory, over its plans, which selections from them record."""
         return fingerprint_of(self.manifest.plan_fingerprints)
 
     @property
     def identity(self) -> str:
-        """The same with what a selection keeps of them: which rows are read, whatever the directory is called."""
+        """The same, including which rows a selection keeps; independent of the directory's name."""
         kept = b"all" if self._kept is None else self._kept.astype("<i8").tobytes()
         return fingerprint_of([self.fingerprint, hash_bytes(kept)])
 
     @property
     def n_decoded(self) -> int:
-        """Row groups decoded so far."""
+        """Number of row groups decoded so far."""
         return self._cache.n_decoded
 
     def __len__(self) -> int:
-        """Sequences."""
+        """Number of sequences."""
         return self.manifest.n_rows if self._kept is None else len(self._kept)
 
     def __getitem__(self, i: int) -> Row:
-        """The row at place i, in the order of the files; negative ones count from the end."""
+        """The row at index i, in the order of the files; negative indices count from the end."""
         n = len(self)
         if not -n <= i < n:
             raise IndexError(f"row {i} of {n} in {self.path}")
@@ -146,7 +149,7 @@ class Labels:
 
     @cached_property
     def group_sizes(self) -> npt.NDArray[np.int64]:
-        """[row groups] int64: how many rows here each row group has; an order of reading goes by them."""
+        """[row groups] int64: number of rows here in each row group, which determine the order of reading."""
         sizes = np.array([place.n_rows for place in self.places], np.int64)
         if self._kept is None:
             return sizes
@@ -155,7 +158,7 @@ class Labels:
 
     @property
     def is_shuffled(self) -> bool:
-        """Whether the rows lie in a seeded order, as they do unless `--order-seed none` was given."""
+        """Whether the rows are in a seeded order, as they are unless `--order-seed none` was given."""
         return self.plan.layout.order_seed is not None
 
     @cached_property
@@ -170,7 +173,7 @@ class Labels:
         return np.argsort(self.seq_ids)
 
     def row_of(self, seq_ids: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        """[m] int64: the places of the sequences `seq_ids` [m], -1 for those that are not here."""
+        """[m] int64: the row indices of the sequences `seq_ids` [m], -1 for those that are not here."""
         wanted = np.asarray(seq_ids, np.uint64)
         if not len(self):
             return np.full(wanted.shape, -1, np.int64)
@@ -199,12 +202,12 @@ class Labels:
         selection
             A Parquet file of `saltworks select` or of any other tool, or `seq_id`s.
         allow_missing
-            Take what is here of sequences that are not all labelled.
+            Whether to ignore sequences of the selection that are not labelled here.
 
         Raises
         ------
         MismatchError
-            A selection that was made from other sequences, or of sequences that are not labelled here.
+            A selection from other sequences, or with sequences that are not labelled here.
         """
         if isinstance(selection, str | PathLike):
             check_provenance(Path(fspath(selection)), self.fingerprint, self.plan)
@@ -227,7 +230,7 @@ class Labels:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the columns that `to_arrow` gives, scores joined."""
+        """Names of the columns that `to_arrow` returns, including scores."""
         signals = self.plan.signals
         has_positions = set(signals.groups) != {"scores"}
         of_positions = columns_of(self.groups, signals) if has_positions else ("seq_id",)
@@ -235,7 +238,7 @@ class Labels:
         return (*of_positions, *of_scores)
 
     def tables(self, columns: Iterable[str] | None = None) -> Iterator[pa.Table]:
-        """One table a row group, as it is stored, scores joined."""
+        """One table per row group, as stored, joined with scores."""
         names = self.columns if columns is None else tuple(columns)
         unknown = [name for name in names if name not in self.columns]
         if unknown:
@@ -263,32 +266,32 @@ class Labels:
             yield joined.take(pa.array(self._kept[first:last] - place.start))
 
     def to_arrow(self, columns: Iterable[str] | None = None) -> pa.Table:
-        """All rows as one table, scores joined.
+        """All rows as one table, joined with scores.
 
         Parameters
         ----------
         columns
-            Which; None: all of the groups that are read.
+            Columns to read; None: all of the groups that are read.
         """
         names = self.columns if columns is None else tuple(columns)
         tables = list(self.tables(names))
         return pa.concat_tables(tables) if tables else pa.table({name: [] for name in names})
 
     def nested(self, columns: Iterable[str] | None = None) -> pa.Table:
-        """As `to_arrow`, with `topk_ids` and `topk_logprobs` as [T, K] a row rather than flat; nothing is copied."""
+        """As `to_arrow`, with `topk_ids` and `topk_logprobs` as [T, K] per row rather than flat; nothing is copied."""
         return as_nested(self.to_arrow(columns), self.top_k)
 
     def to_pandas(self, columns: Iterable[str] | None = None) -> pd.DataFrame:
-        """As `to_arrow`, as a frame of pandas (which must be installed)."""
+        """As `to_arrow`, as a pandas DataFrame (pandas must be installed)."""
         return self.to_arrow(columns).to_pandas()
 
     def check_tokenizer(self, *, vocab_size: int | None = None, fingerprint: str | None = None) -> None:
-        """Whether a model may learn from these labels.
+        """Checks whether a model can learn from these labels.
 
         Parameters
         ----------
         vocab_size
-            Ids that the model's logits range over: at least those of the labels.
+            Number of the model's logits: at least the labels' vocabulary.
         fingerprint
             `tokenizer_fingerprint` of the `corpus.json` that the model's tokens come from.
 
@@ -309,7 +312,8 @@ class Labels:
             )
 
     def documents(self) -> pa.Table:
-        """What the labels say of each document of the corpus: one row each, by rising `doc_index`.
+        """Totals of the labels for each document of the corpus: one row each, by increasing
+        `doc_index`.
 
         Columns: `doc_index`, `id`, `source`, `record`, `n_tokens`, `n_targets`, `n_bytes`; `nll_sum` (nats),
         `bits_per_byte`, `mean_nll`, `learnable_fraction`, `nll_learnable_mean`, `mean_entropy`, `mean_topk_mass`.
@@ -317,23 +321,23 @@ class Labels:
         Raises
         ------
         NotFinishedError
-            They are not summed up: `saltworks finalize`.
+            They have not been summed up: run `saltworks finalize`.
         UnknownFormatError, DamagedError
         """
         return read_documents(self.path)
 
     def verify(self, *arguments: str) -> str:
-        """Runs `saltworks verify`: every checksum, footer and invariant. Gives what it printed.
+        """Runs `saltworks verify`: every checksum, footer and invariant. Returns its output.
 
         Raises
         ------
         ProgramError
-            The labels are not sound, or there is no program `saltworks`.
+            The labels are damaged, or the program `saltworks` is missing.
         """
         return run_saltworks("verify", str(self.path), *arguments)
 
     def __repr__(self) -> str:
-        """What it is, in a line."""
+        """A one-line summary."""
         return (
             f"Labels({str(self.path)!r}: {len(self)} sequences of {self.seq_len}, "
             f"groups {', '.join(self.groups)}, K {self.top_k}, V {self.vocab_size})"
@@ -355,12 +359,12 @@ class JoinedLabels:
     Parameters
     ----------
     sets
-        At least one. Rows are those that all sets have, in the order of the first.
+        At least one. Rows are those that all sets have, in the order of the first set.
 
     Raises
     ------
     MismatchError
-        Sets of another corpus, or cut into other sequences.
+        Sets of different corpora, or cut into different sequences.
     """
 
     def __init__(self, *sets: Labels) -> None:
@@ -375,25 +379,25 @@ class JoinedLabels:
 
     @property
     def identity(self) -> str:
-        """Over the identities of the sets."""
+        """An identity over those of the sets."""
         return fingerprint_of(labels.identity for labels in self.sets)
 
     @property
     def group_sizes(self) -> npt.NDArray[np.int64]:
-        """[row groups] int64: those of the first set."""
+        """[row groups] int64: sizes in the first set."""
         return self.sets[0].group_sizes
 
     @property
     def is_shuffled(self) -> bool:
-        """Whether the rows lie in a seeded order."""
+        """Whether the rows are in a seeded order."""
         return self.sets[0].is_shuffled
 
     def __len__(self) -> int:
-        """Sequences that all sets have."""
+        """Number of sequences that all sets have."""
         return len(self.seq_ids)
 
     def __getitem__(self, i: int) -> tuple[Row, ...]:
-        """The rows of one sequence, a set each."""
+        """The rows of one sequence, one per set."""
         return tuple(labels[int(rows[i])] for labels, rows in zip(self.sets, self._rows, strict=True))
 
     def by_seq_id(self, seq_id: int) -> tuple[Row, ...]:

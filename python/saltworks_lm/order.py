@@ -1,11 +1,12 @@
 """The order of reading: which sequence is read at which global position, a pure function of seed and position.
 
-Row groups are shuffled and dealt to `LANES` lanes; a lane is its row groups one after the other, the rows of each
-shuffled. Positions take `run` rows from each lane in turn, and lanes that have ended drop out. So whoever reads every
-R-th batch needs only some of the lanes where R divides `LANES`, every lane is read from front to back, and a row group
-is decoded once by each of those that need its lane, whatever the number of readers.
+Row groups are shuffled and dealt to `LANES` lanes; a lane is the concatenation of its row groups, with the rows of
+each shuffled. Positions take `run` rows from each lane in turn, and lanes that have ended drop out. So a reader of
+every R-th batch needs only some of the lanes if R divides `LANES`, every lane is read front to back, and each reader
+that needs a lane decodes its row groups once, whatever the number of readers.
 
-Nothing here depends on ranks, workers or batches: a run may go on with others from the same position.
+Nothing here depends on ranks, workers or batches, so a run may resume with others from the same
+position.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
-#: Lanes: row groups that one reader alone has open at a time, of some 16 MiB each.
+#: Number of lanes: row groups that a single reader has open at a time, about 16 MiB each.
 LANES = 16
-#: Rows in a row that come from one lane, where rows are in a random order already.
+#: Consecutive rows from one lane, if rows are already in random order.
 RUN = 4
-#: Row groups whose shuffled rows are kept.
+#: Number of row groups whose shuffled rows are cached.
 _KEPT = 4 * LANES
 
 Ints = npt.NDArray[np.int64]
@@ -37,7 +38,7 @@ def splitmix64(numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 
 def _shuffled(n: int, *key: int) -> Ints:
-    """0 to n in an order that `key` gives: sorted by a hash each."""
+    """0 to n - 1 in an order determined by `key`: sorted by a hash of each."""
     state = np.zeros(1, np.uint64)
     for part in key:
         state = splitmix64(state ^ np.array([part & (2**64 - 1)], np.uint64))
@@ -50,12 +51,12 @@ class Order:
     Parameters
     ----------
     group_sizes : [row groups] integers
-        Rows of each row group, as `Labels.group_sizes` has them.
+        Rows of each row group, as in `Labels.group_sizes`.
     seed, epoch
-        Together they give the order.
+        Together they determine the order.
     run
-        Rows in a row from one lane: `RUN`, or 1 for labels in the order of the corpus (`--order-seed none`), whose
-        neighbours should not share a batch.
+        Consecutive rows from one lane: `RUN`, or 1 for labels in the order of the corpus (`--order-seed none`),
+        whose neighbours should not share a batch.
     """
 
     def __init__(self, group_sizes: npt.ArrayLike, seed: int, epoch: int = 0, run: int = RUN) -> None:
@@ -70,7 +71,7 @@ class Order:
         self._deal()
 
     def _deal(self) -> None:
-        """Phases, in each of which the same lanes give runs in turn, and last what is less than a run."""
+        """Phases, in each of which the same lanes give runs in turn, then the rest: under a run per lane."""
         self._phases: list[tuple[int, Ints]] = []
         self._phase_starts = [0]
         left = np.array([ends[-1] for ends in self._ends], np.int64)
@@ -87,17 +88,17 @@ class Order:
         self._rest_at = np.concatenate([*rests, np.empty(0, np.int64)]).astype(np.int64)
 
     def __len__(self) -> int:
-        """Sequences."""
+        """Number of sequences."""
         return int(self._starts[-1])
 
     def rows(self, start: int, stop: int) -> Ints:
-        """[stop - start] int64: the rows that are read at the positions `start` to `stop`."""
+        """[stop - start] int64: the rows read at the positions `start` to `stop`."""
         if not 0 <= start <= stop <= len(self):
             raise IndexError(f"positions {start} to {stop} of {len(self)}")
         return np.array([self._row(*self._place(position)) for position in range(start, stop)], np.int64)
 
     def _place(self, position: int) -> tuple[int, int]:
-        """The lane of a position, and where in it."""
+        """The lane of a position, and the index in it."""
         phase = int(np.searchsorted(self._phase_starts, position, side="right")) - 1
         offset = position - self._phase_starts[phase]
         if phase == len(self._phases):
@@ -125,7 +126,7 @@ class Order:
 
 @dataclass(frozen=True)
 class State:
-    """Where reading is: sequences before `position` of epoch `epoch` have been read, by whatever ranks and workers."""
+    """Position of reading: sequences before `position` of epoch `epoch` have been read, by any ranks and workers."""
 
     seed: int
     epoch: int = 0
@@ -134,10 +135,11 @@ class State:
 
 @dataclass(frozen=True)
 class Readers:
-    """Who reads: rank `rank` of `world_size`, and in it worker `worker` of `n_workers`, `batch_size` at a time.
+    """The reader: rank `rank` of `world_size`, and in it worker `worker` of `n_workers`, `batch_size` at a
+    time.
 
-    A step takes `batch_size * world_size` positions, the rank's batch among them. Worker w of W takes every W-th
-    step. What is left of an epoch and is less than a step is left out, so all ranks have the same number of steps.
+    A step takes `batch_size * world_size` positions, including the rank's batch. Worker w of W takes every W-th
+    step. The rest of an epoch that is less than a step is skipped, so all ranks have the same number of steps.
     """
 
     batch_size: int
@@ -147,7 +149,7 @@ class Readers:
     n_workers: int = 1
 
     def __post_init__(self) -> None:
-        """Refuses numbers that cannot be."""
+        """Refuses impossible numbers."""
         if self.batch_size < 1:
             raise ValueError(f"batch_size is {self.batch_size}, expected at least 1")
         for name, value, of in [("rank", self.rank, self.world_size), ("worker", self.worker, self.n_workers)]:
@@ -156,15 +158,16 @@ class Readers:
 
     @property
     def step_size(self) -> int:
-        """Positions that one step of all ranks takes."""
+        """Positions per step over all ranks."""
         return self.batch_size * self.world_size
 
     def n_steps(self, n: int, position: int = 0) -> int:
-        """Steps that every rank has in an epoch of n sequences, from `position` on."""
+        """Steps of every rank in an epoch of n sequences, from `position` on."""
         return max(n - position, 0) // self.step_size
 
     def steps(self, n: int, start: State) -> Iterator[State]:
-        """Where each step of this worker begins, without end; the first of worker w is the w-th from `start`.
+        """The states at which this worker's steps begin, endlessly; the first of worker w is the w-th from
+        `start`.
 
         Raises
         ------
@@ -187,7 +190,7 @@ class Readers:
             position += self.step_size
 
     def after(self, step: State) -> State:
-        """Where reading is once the step that begins there is done by all ranks."""
+        """The state after all ranks have done the step that begins at `step`."""
         return State(step.seed, step.epoch, step.position + self.step_size)
 
     def span(self, step: State) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from .errors import DamagedError, NotFinishedError, UnknownFormatError
 from .remote import AnyPath, RemotePath
 
 FORMAT_VERSION = 1
-#: Required features that this version reads rightly.
+#: Required features that this version supports.
 KNOWN_FEATURES = frozenset({"samples", "selection", "impossible-targets", "engine"})
 #: Groups of columns, in the order of the plan.
 GROUPS = ("scores", "stats", "topk", "samples")
@@ -20,7 +20,7 @@ GROUPS = ("scores", "stats", "topk", "samples")
 
 @dataclass(frozen=True)
 class Samples:
-    """How ids were drawn: `n_draws` a position with replacement, from p^(1/tau), by `seed`."""
+    """How ids were drawn: `n_draws` per position with replacement, from p^(1/tau), with `seed`."""
 
     n_draws: int
     tau: float
@@ -29,10 +29,10 @@ class Samples:
 
 @dataclass(frozen=True)
 class Sequences:
-    """The view of the corpus as sequences, and the labelled range of it.
+    """The view of the corpus as sequences, and its labelled range.
 
     `seq_len` is T, predicted positions of a full sequence; `n_total` counts the sequences of the whole view,
-    `start` to `end` are those labelled, `n_rows` of them where a selection keeps fewer.
+    `start` to `end` is the labelled range, of which a selection may keep only `n_rows`.
     """
 
     seq_len: int
@@ -49,7 +49,7 @@ class Sequences:
 
 @dataclass(frozen=True)
 class Signals:
-    """What is stored of each position. `top_k` is 0 without the group `topk`."""
+    """What is stored for each position. `top_k` is 0 without the group `topk`."""
 
     groups: tuple[str, ...]
     top_k: int
@@ -63,7 +63,7 @@ class Signals:
 
 @dataclass(frozen=True)
 class Layout:
-    """Which rows go where: rows of every shard but the last, and of every row group but the last of a shard."""
+    """Placement of rows: rows per shard except the last, and per row group except the last of a shard."""
 
     first_shard: int
     n_shards: int
@@ -76,7 +76,8 @@ class Layout:
 class Plan:
     """One plan: a contiguous range of sequences of one corpus, labelled by one teacher.
 
-    `raw` is the whole JSON, for what has no field here. `vocab_size` is V: every stored id is below it.
+    `raw` is the whole JSON, for anything without a field here. `vocab_size` is V: every stored id is
+    below it.
     """
 
     path: AnyPath
@@ -99,7 +100,7 @@ class Plan:
         UnknownFormatError
             A later format version, or a required feature that this version does not know.
         DamagedError
-            JSON that is no plan.
+            JSON that is not a plan.
         """
         raw = read_json(path)
         check_version(path, raw)
@@ -119,7 +120,7 @@ class Plan:
 
 
 def read_json(path: AnyPath) -> dict[str, Any]:
-    """An object from a JSON file; anything else is damage."""
+    """An object from a JSON file; anything else counts as damage."""
     try:
         value = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
@@ -130,7 +131,7 @@ def read_json(path: AnyPath) -> dict[str, Any]:
 
 
 def check_version(path: AnyPath, raw: Mapping[str, Any]) -> None:
-    """Whether the rest can be read by this version."""
+    """Checks whether this version can read the rest."""
     version = raw.get("format_version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise DamagedError(f"{path}: format_version is {version!r}, expected a number: is this the plan of labels?")
@@ -222,7 +223,7 @@ def log_partition_name(tau: float) -> str:
 
 @dataclass(frozen=True)
 class File:
-    """A published file, as the manifest has it."""
+    """A published file in the manifest."""
 
     name: str
     n_bytes: int
@@ -231,7 +232,7 @@ class File:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a finished set holds: a fingerprint for each plan, and the files of each shard by its number."""
+    """Contents of a finished set: a fingerprint for each plan, and the files of each shard by its number."""
 
     n_rows: int
     n_targets: int
@@ -241,7 +242,7 @@ class Manifest:
 
 
 def read_set(root: AnyPath) -> tuple[tuple[Plan, ...], Manifest]:
-    """All plans of a finished set and its manifest, compared with each other and with the sizes of the files.
+    """All plans of a finished set and its manifest, checked against each other and the sizes of the files.
 
     Contents are not hashed: `saltworks verify` does that.
     """
@@ -344,7 +345,7 @@ def _check_size(root: AnyPath, file: File, sizes: Mapping[str, int] | None) -> N
         raise DamagedError(f"{path} has {got} bytes, manifest.json says {file.n_bytes}: fetch it again")
 
 
-#: Settings that each Parquet file repeats in its metadata, as `saltworks.<name>`, and where the plan has them.
+#: Settings that each Parquet file repeats in its metadata, as `saltworks.<name>`, and their place in the plan.
 _METADATA = {
     "vocab_size": ("teacher", "vocab_size"),
     "teacher_fingerprint": ("teacher", "fingerprint"),
@@ -361,7 +362,7 @@ _METADATA = {
 
 
 def check_footer(path: AnyPath, footer: Mapping[bytes, bytes] | None, plan: Plan, fingerprint: str, shard: int) -> None:
-    """Whether a Parquet file says of itself what plan and manifest say of it."""
+    """Checks that a Parquet file's metadata matches plan and manifest."""
     expected: dict[str, Any] = {name: plan.raw[section][field] for name, (section, field) in _METADATA.items()}
     expected |= {"plan_fingerprint": fingerprint, "shard": shard, "tokenizer_fingerprint": plan.tokenizer_fingerprint}
     for name, ours in expected.items():
@@ -373,7 +374,7 @@ def check_footer(path: AnyPath, footer: Mapping[bytes, bytes] | None, plan: Plan
 
 
 def _same(text: bytes, value: Any) -> bool:
-    """Equal as JSON, however it was spaced or a number written."""
+    """Equal as JSON, whatever the spacing or notation of numbers."""
     try:
         return bool(json.loads(text) == value)
     except ValueError:

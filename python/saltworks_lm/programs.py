@@ -15,12 +15,12 @@ from .errors import ProgramError
 
 
 def find_program(name: str = "saltworks") -> Path:
-    """Where a program of Saltworks is: `$SALTWORKS_BIN` (a folder), this environment, then the PATH.
+    """Finds a program of Saltworks in `$SALTWORKS_BIN` (a folder), this environment, then the PATH.
 
     Raises
     ------
     ProgramError
-        Nowhere.
+        It is in none of these.
     """
     for folder in _folders():
         path = folder / name
@@ -45,12 +45,12 @@ def _folders() -> Iterator[Path]:
 
 
 def run_saltworks(*arguments: str) -> str:
-    """Runs `saltworks` with these arguments and gives what it printed.
+    """Runs `saltworks` with these arguments and returns its output.
 
     Raises
     ------
     ProgramError
-        With what it said and its exit code, or where it is not there.
+        With its message and exit code, or if it is missing.
     """
     program = find_program()
     done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
@@ -67,6 +67,6 @@ def tokenizer_fingerprint(path: Path) -> str:
     Raises
     ------
     ProgramError
-        No tokenizer that the program can read, or no program.
+        The program is missing, or cannot read the tokenizer.
     """
     return str(json.loads(run_saltworks("tokenizer", "info", str(path), "--json"))["fingerprint"])

@@ -1,4 +1,4 @@
-"""Files at a URL, by pyarrow's filesystems (or any of fsspec), under the few names of `Path` that reading needs."""
+"""Files at a URL, through pyarrow's filesystems (or any of fsspec), with the methods of `Path` that reading needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pyarrow import fs
 
 from .hashes import hash_bytes
 
-#: What a filesystem may be given as: one of pyarrow's, one of fsspec, or None for that of the URL.
+#: A filesystem: one of pyarrow's, one of fsspec, or None for that of the URL.
 FileSystem: TypeAlias = Any
 
 
@@ -26,7 +26,7 @@ class _Facts:
 
 @dataclass(frozen=True)
 class RemotePath:
-    """A file or directory behind a URL; it is written as the URL, and pickles.
+    """A file or directory at a URL; its string is the URL, and it can be pickled.
 
     Parameters
     ----------
@@ -65,43 +65,43 @@ class RemotePath:
         return system.get_file_info(path)
 
     def is_file(self) -> bool:
-        """Whether it is a file that is there."""
+        """Whether it is an existing file."""
         return bool(self._info().type == fs.FileType.File)
 
     def is_dir(self) -> bool:
-        """Whether it is a directory, or the beginning of a name, that is there."""
+        """Whether it is an existing directory, or a prefix of existing names."""
         return bool(self._info().type == fs.FileType.Directory)
 
     def exists(self) -> bool:
-        """Whether there is anything."""
+        """Whether it exists."""
         return bool(self._info().type != fs.FileType.NotFound)
 
     def iterdir(self) -> Iterator[RemotePath]:
-        """What is in it."""
+        """Its entries."""
         system, path = self._opened
         return (self / info.base_name for info in system.get_file_info(fs.FileSelector(path)))
 
     def sizes(self) -> dict[str, int]:
-        """Bytes of the files in it, by name."""
+        """Sizes of the files in it in bytes, by name."""
         system, path = self._opened
         found = system.get_file_info(fs.FileSelector(path))
         return {info.base_name: info.size for info in found if info.type == fs.FileType.File}
 
     def stat(self) -> _Facts:
-        """Its size and when it was changed."""
+        """Its size and modification time."""
         info = self._info()
         if info.type != fs.FileType.File:
             raise FileNotFoundError(f"{self} is not there")
         return _Facts(info.size, info.mtime_ns or 0)
 
     def read_bytes(self) -> bytes:
-        """All of it."""
+        """Its contents."""
         with self.open() as file:
             content: bytes = file.read()
         return content
 
     def open(self) -> Any:
-        """For reading at any place, by ranges."""
+        """Opens it for random access."""
         system, path = self._opened
         return system.open_input_file(path)
 
@@ -110,7 +110,7 @@ AnyPath: TypeAlias = Path | RemotePath
 
 
 def place_of(path: str | PathLike[str], filesystem: FileSystem = None) -> AnyPath:
-    """A path of this machine, or what a URL names. `file://` is of this machine."""
+    """A local path, or the place that a URL names. `file://` is local."""
     text = fspath(path)
     scheme = url_scheme(text)
     if filesystem is not None:
@@ -121,22 +121,22 @@ def place_of(path: str | PathLike[str], filesystem: FileSystem = None) -> AnyPat
 
 
 def url_scheme(text: str) -> str | None:
-    """`s3` of `s3://bucket/key`; None of what is no URL."""
+    """`s3` for `s3://bucket/key`; None if it is not a URL."""
     scheme, sign, _ = text.partition("://")
     return scheme if sign and scheme.isalnum() else None
 
 
 def fetched(path: RemotePath, names: tuple[str, ...], cache: Path | None = None) -> Path:
-    """A directory of this machine with copies of the files `names` beside or at `path`, those that are there.
+    """A local directory with copies of the files `names` in `path` that exist.
 
-    A copy is taken again where size or time of the file behind the URL is another.
+    A file is copied again if its size or modification time at the URL has changed.
 
     Parameters
     ----------
     path
         A directory; with no `names` a file.
     cache
-        Where copies are kept; None: `$SALTWORKS_CACHE`, else `~/.cache/saltworks`.
+        Directory for the copies; None: `$SALTWORKS_CACHE`, else `~/.cache/saltworks`.
     """
     root = cache or Path(os.environ.get("SALTWORKS_CACHE") or Path.home() / ".cache" / "saltworks")
     target = root / "tokens" / hash_bytes(str(path).encode())[:24]
@@ -147,7 +147,7 @@ def fetched(path: RemotePath, names: tuple[str, ...], cache: Path | None = None)
 
 
 def _fetch(source: RemotePath, target: Path) -> None:
-    """Copies one file whole or not at all; removes the copy of one that is gone."""
+    """Copies one file atomically; removes the copy of a file that is gone."""
     stamp = target.with_name(f"{target.name}.source")
     if not source.is_file():
         target.unlink(missing_ok=True)

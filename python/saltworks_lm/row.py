@@ -12,9 +12,9 @@ from .columns import Array
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One labelled sequence of T' <= T predicted positions; what was not read is None.
+    """One labelled sequence of T' <= T predicted positions; fields that were not read are None.
 
-    List index t of every field but `input_ids` and those of documents tells of the prediction of
+    Index t of every field except `input_ids` and those of documents is about the prediction of
     `input_ids[t + 1]` from `input_ids[: t + 1]`. Arrays are read-only views of a decoded row group.
 
     Attributes
@@ -26,13 +26,13 @@ class Row:
     doc_starts : [documents] uint32
         Offsets in the sequence at which documents start; the first is 0.
     doc_indices : [documents] uint64
-        Which documents those are; the first may have started earlier.
+        Indices of these documents; the first may have started earlier.
     target_logprob, entropy, logsumexp : [T'] float32, nats
         Under the full softmax.
     target_rank : [T'] uint16
         Ids that the teacher ranks above the target.
     topk_ids : [T', K] uint32; topk_logprobs : [T', K] float32, nats
-        The K best ids and their log-probabilities, rounded as the plan says.
+        The K top ids and their log-probabilities, rounded according to the plan.
     tail_mass : [T'] float32
         Probability outside the K, before any rounding.
     log_partitions : of each extra temperature, [T'] float32, nats
@@ -40,7 +40,7 @@ class Row:
     sampled_ids : [draws] uint32; sampled_counts : [draws] uint16; sample_offsets : [T' + 1] uint32
         Distinct ids drawn at t are `sampled_ids[sample_offsets[t]:sample_offsets[t + 1]]`.
     scores
-        `n_targets`, `first_doc_index` and the `score_*` columns; empty if the group `scores` was not asked for.
+        `n_targets`, `first_doc_index` and the `score_*` columns; empty if the group `scores` was not requested.
     """
 
     seq_id: int
@@ -67,28 +67,28 @@ class Row:
 
     @property
     def inputs(self) -> Array:
-        """[T'] uint32: what the model reads."""
+        """[T'] uint32: the model's inputs."""
         return self.input_ids[:-1]
 
     @property
     def targets(self) -> Array:
-        """[T'] uint32: what it is to predict."""
+        """[T'] uint32: the tokens to predict."""
         return self.input_ids[1:]
 
     def document_ids(self) -> Array:
-        """[T' + 1] int32: for each token, which of the sequence's documents it is of, counted from 0."""
+        """[T' + 1] int32: for each token, the index of its document within the sequence, from 0."""
         marks = np.zeros(len(self.input_ids), np.int32)
         if len(self.input_ids):
             marks[self.doc_starts[1:]] = 1
         return marks.cumsum(dtype=np.int32)
 
     def within_documents(self) -> Array:
-        """[T'] bool: False where the target is the first token of another document than the one before it."""
+        """[T'] bool: False where the target is the first token of a new document."""
         of = self.document_ids()
         return np.asarray(of[1:] == of[:-1])
 
     def position_ids(self, restart: bool = False) -> Array:
-        """[T' + 1] int32: positions from 0 on, or from 0 again at every document."""
+        """[T' + 1] int32: positions from 0, optionally restarting at every document."""
         positions = np.arange(len(self.input_ids), dtype=np.int32)
         if not restart or not len(positions):
             return positions

@@ -21,13 +21,13 @@ from .remote import AnyPath, RemotePath
 from .row import Row
 
 _EMPTY = {"input_ids": np.uint32, "doc_starts": np.uint32, "doc_indices": np.uint64}
-#: Kept log-probabilities are rounded: the largest step up is half of one in 4 mantissa bits, from 0 it is none.
+#: Tolerance for positive log-probabilities: rounding never moves 0, so stored values are at most about 0.
 _MOST_NATS = 1e-6
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a row group is: its plan, shard, number in the shard, first row in the set, and rows."""
+    """Location of a row group: its plan, shard, number in the shard, first row in the set, and number of rows."""
 
     plan: Plan
     fingerprint: str
@@ -38,9 +38,10 @@ class Place:
 
 
 class Lock:
-    """Threads take turns: a stream reads ahead on one while its user may look at rows on another.
+    """A lock between threads: a stream may read ahead on one thread while its user reads rows on
+    another.
 
-    A process that is forked or that gets a copy has a lock of its own, which nobody holds.
+    A forked process, or one that gets a copy, has its own unlocked lock.
     """
 
     def __init__(self) -> None:
@@ -59,7 +60,7 @@ class Lock:
 
 
 class RowGroup:
-    """The decoded columns of one row group; `row(r)` cuts a row out without copying."""
+    """The decoded columns of one row group; `row(r)` returns a row without copying."""
 
     def __init__(self, place: Place, lists: Mapping[str, tuple[Array, Array]], scalars: Mapping[str, Any]) -> None:
         self.place = place
@@ -86,7 +87,7 @@ class RowGroup:
 
 
 class Files:
-    """The Parquet files of a set: opened when first asked for, their footers compared with the plan."""
+    """The Parquet files of a set, opened on first use, with their footers checked against the plan."""
 
     def __init__(self, root: AnyPath, groups: tuple[str, ...], use_threads: bool, checksums: bool) -> None:
         self.root = root
@@ -97,11 +98,11 @@ class Files:
         self._lock = Lock()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Open files do not travel to another process."""
+        """Open files are not pickled."""
         return {**self.__dict__, "_open": OrderedDict()}
 
     def read(self, place: Place) -> RowGroup:
-        """Decodes one row group and checks what a trainer relies on.
+        """Decodes one row group and checks everything that a trainer relies on.
 
         Raises
         ------
@@ -127,11 +128,11 @@ class Files:
         return RowGroup(place, lists, scalars)
 
     def path(self, kind: str, place: Place) -> AnyPath:
-        """Of one of the two files of a shard."""
+        """Path of one of the two files of a shard."""
         return self.root / kind / f"part-{place.shard:05}.parquet"
 
     def table(self, kind: str, place: Place, columns: tuple[str, ...]) -> pa.Table:
-        """Columns of one row group as they are stored."""
+        """Columns of one row group as stored."""
         path = self.path(kind, place)
         try:
             with self._lock:
@@ -155,7 +156,7 @@ class Files:
         return table
 
     def _use_threads(self) -> bool:
-        """Workers of a loader are the threads themselves."""
+        """Not in workers of a loader, which already run in parallel."""
         return self.use_threads and multiprocessing.parent_process() is None
 
     def _file(self, path: AnyPath, place: Place) -> pq.ParquetFile:
@@ -165,7 +166,7 @@ class Files:
             file = pq.ParquetFile(
                 source,
                 page_checksum_verification=self.checksums,
-                # One request for columns that lie together, where a request takes long.
+                # One request for adjacent columns if requests are slow.
                 pre_buffer=isinstance(path, RemotePath),
             )
             check_footer(path, file.metadata.metadata, place.plan, place.fingerprint, place.shard)
@@ -178,7 +179,7 @@ class Files:
 
 
 class Cache:
-    """Row groups that were decoded last, within a number of bytes; the latest is always kept."""
+    """The most recently used row groups within a number of bytes; the latest is always kept."""
 
     def __init__(self, read: Callable[[Place], RowGroup], n_bytes: int) -> None:
         self._read = read
@@ -186,11 +187,11 @@ class Cache:
         self._held: OrderedDict[int, RowGroup] = OrderedDict()
         self._n_bytes = 0
         self._lock = Lock()
-        #: Row groups decoded so far: what reading in another order would cost shows here.
+        #: Number of row groups decoded so far, which shows the cost of an order of reading.
         self.n_decoded = 0
 
     def __getstate__(self) -> dict[str, Any]:
-        """What was decoded does not travel to another process."""
+        """Decoded row groups are not pickled."""
         return {**self.__dict__, "_held": OrderedDict(), "_n_bytes": 0}
 
     def get(self, number: int, place: Place) -> RowGroup:
@@ -213,7 +214,7 @@ class Cache:
 
 
 def _check(path: AnyPath, place: Place, lists: Mapping[str, tuple[Array, Array]]) -> None:
-    """What a trainer would trip over: lengths, ids past the vocabulary, and numbers that are none."""
+    """Checks for faults that would break a trainer: lengths, ids past the vocabulary, NaN."""
     where = f"{path}, row group {place.group}"
     n_targets = np.diff(lists["input_ids"][1]) - 1
     if (n_targets < 1).any() or (n_targets > place.plan.sequences.seq_len).any():
@@ -240,7 +241,7 @@ def _check_values(where: str, name: str, values: Array, plan: Plan) -> None:
     if not len(values):
         return
     if name in ("input_ids", "topk_ids", "sampled_ids"):
-        # Ids of the text may be past the labelled vocabulary only where nothing was labelled of them.
+        # Ids of the text must be within the labelled vocabulary.
         if int(values.max()) >= plan.vocab_size:
             raise DamagedError(f"{where}: {name} has id {values.max()}, the vocabulary {plan.vocab_size} ids")
     elif name in ("topk_logprobs", "target_logprob"):

@@ -41,21 +41,21 @@ def read_selection(selection: str | PathLike[str] | npt.ArrayLike) -> npt.NDArra
 
 
 def check_provenance(path: Path, labels: str, plan: Plan) -> None:
-    """Refuses a selection of other sequences than those of a plan: their `seq_id`s are the same numbers for other text.
+    """Refuses a selection from other sequences than a plan's, where the same `seq_id`s mean different text.
 
     Parameters
     ----------
     path
-        A selection; one that does not say what it was made from, as another tool's, is taken as it is.
+        A selection; one that does not record its source, such as another tool's, is accepted.
     labels
         Fingerprint of the labels that it is used with.
     plan
-        Theirs.
+        Plan of these labels.
 
     Raises
     ------
     MismatchError
-        It names other labels, and not the same sequences.
+        It names other labels with different sequences.
     """
     metadata = _opened(path).metadata.metadata or {}
     of_labels, of_view = metadata.get(_LABELS), metadata.get(_VIEW)
@@ -70,7 +70,7 @@ def check_provenance(path: Path, labels: str, plan: Plan) -> None:
 
 
 def view_fingerprint(plan: Plan) -> str:
-    """One identity for the sequences that `seq_id`s of a plan count: the token files, and how they are cut."""
+    """An identity for the sequences that `seq_id`s of a plan number: the token files and how they are cut."""
     corpus, cut = plan.raw["corpus"], plan.raw["sequences"]
     view = {"corpus": corpus["fingerprint"], "eod": corpus.get("eod")}
     view |= {name: cut[name] for name in ("seq_len", "packing", "sequence_bos", "n_total")}
@@ -103,7 +103,7 @@ def _from_file(path: Path) -> tuple[npt.NDArray[np.generic], str]:
         return seq_ids, str(path)
     if not pa.types.is_boolean(table["kept"].type):
         raise DamagedError(f"{path}: kept is {table['kept'].type}, expected boolean")
-    # An id twice is wrong even where only one of the two rows is kept.
+    # A duplicate id is wrong even if only one of its rows is kept.
     _checked(seq_ids, str(path))
     return seq_ids[table["kept"].to_numpy()], str(path)
 

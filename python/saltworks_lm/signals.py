@@ -1,7 +1,7 @@
-"""What labels hold of a position, from its logits: the maths of the program, in NumPy and float64.
+"""Computes the labels of a position from its logits: the program's maths, in NumPy and float64.
 
-For an engine that gives logits (or log-probabilities of the whole vocabulary). `saltworks label` does the same some
-ten times faster; its numbers and these differ by float32's rounding.
+For an engine that gives logits (or log-probabilities of the whole vocabulary). `saltworks label` does the same
+about ten times faster; the results differ only by float32 rounding.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .plan import Samples
 
 #: k of the scores (SALT eq. 10).
 SCORE_K = 10
-#: Logits that are worked on at a time, numbers.
+#: Number of logits processed at a time.
 _PIECE = 1 << 23
 _LOW = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
@@ -34,26 +34,26 @@ def signals_of_logits(
     samples: Samples | None = None,
     seq_id: int = 0,
 ) -> Fields:
-    """Everything that `LabelWriter.write` takes of one sequence.
+    """All fields of one sequence for `LabelWriter.write`.
 
     Parameters
     ----------
     logits : [T, V] floats
-        Raw logits; row t predicts `targets[t]`. A padded head is cut to V before.
+        Raw logits; row t predicts `targets[t]`. A padded head must already be cut to V.
     targets : [T] integers
     top_k
         K, or 0 for none.
     temperatures
         Extra temperatures.
     samples
-        How to draw ids; None: not.
+        How to draw ids; None: no draws.
     seq_id
-        Of the sequence, which its draws depend on.
+        Number of the sequence, on which its draws depend.
 
     Returns
     -------
     fields
-        Arrays by the names of `LabelWriter.write`'s parameters.
+        Arrays, named like `LabelWriter.write`'s parameters.
     """
     z, y = np.asarray(logits), np.asarray(targets, np.int64)
     if z.ndim != 2 or y.shape != z.shape[:1] or not np.issubdtype(z.dtype, np.floating):
@@ -111,13 +111,13 @@ def _piece(
 
 
 def _best(z: Array, k: int) -> Array:
-    """[T, k] ids by falling logit, ties by id."""
+    """[T, k] ids by decreasing logit, ties by id."""
     if k >= z.shape[1]:
         return np.argsort(-z, axis=1, kind="stable")
     some = np.sort(np.argpartition(-z, k - 1, axis=1)[:, :k], axis=1)
     order = np.argsort(-np.take_along_axis(z, some, 1), axis=1, kind="stable")
     best = np.take_along_axis(some, order, 1)
-    # Where the last one kept is tied with one that is not, which of them was kept is chance.
+    # If the last kept id is tied with others, `argpartition` kept arbitrary ones of them.
     last = np.take_along_axis(z, best[:, -1:], 1)
     for t in np.flatnonzero((z >= last).sum(1) > k):
         best[t] = np.argsort(-z[t], kind="stable")[:k]
@@ -131,7 +131,8 @@ def _draws(logprob: Array, samples: Samples, seq_id: int, start: int) -> Fields:
     for t, border in enumerate(borders):
         u = uniforms(samples.seed, seq_id, start + t, samples.n_draws)
         drawn = np.minimum(np.searchsorted(border, u, side="right"), len(border) - 1)
-        # Rounding may leave the last border below 1: the last id that can be drawn is one with a probability.
+        # Rounding may leave the last boundary below 1, so draws are limited to the last id with a
+        # probability.
         drawn = np.minimum(drawn, np.flatnonzero(tempered[t])[-1])
         found, times = np.unique(drawn, return_counts=True)
         ids.append(found)
@@ -145,7 +146,7 @@ def _draws(logprob: Array, samples: Samples, seq_id: int, start: int) -> Fields:
 
 
 def uniforms(seed: int, seq_id: int, position: int, n: int) -> Array:
-    """[n] float64 in [0, 1): those that the program draws with, two from each counter of Philox 4x32-10."""
+    """[n] float64 in [0, 1): the numbers that the program draws with, two per counter of Philox 4x32-10."""
     pairs = np.arange((n + 1) // 2)
     key = (seed & 0xFFFFFFFF, seed >> 32)
     a, b, c, d = _philox(key, (seq_id & 0xFFFFFFFF, seq_id >> 32, position, pairs))
@@ -154,7 +155,7 @@ def uniforms(seed: int, seq_id: int, position: int, n: int) -> Array:
 
 
 def _philox(key: tuple[int, int], counter: tuple[Any, ...]) -> list[Array]:
-    """Four words a counter: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011."""
+    """Four words per counter: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011."""
     words: list[Array] = [np.asarray(word, np.uint64) for word in np.broadcast_arrays(*counter)]
     for i in range(10):
         keys = [np.uint64((key[j] + i * step) & 0xFFFFFFFF) for j, step in enumerate((0x9E3779B9, 0xBB67AE85))]

@@ -1,5 +1,5 @@
-"""One task of `saltworks label`, for engines that start many: it ends with the process that runs it, and says how far
-it is.
+"""One task of `saltworks label`, for engines that start many: it ends with the process that runs it, and reports
+progress.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import Any
 from .errors import ProgramError
 from .programs import find_program
 
-# Exit codes after which the same task may go better; 2 (usage) and 3 (bad data) would come again.
+# Exit codes after which a retry may succeed; 2 (usage) and 3 (bad data) would recur.
 RETRIED = (1, 75)
-# What the engine decides.
+# Options that the engine sets.
 _RESERVED = ("--task", "--tasks", "--progress", "--json", "--quiet", "-q", "--dry-run", "--profile")
-# Seconds after SIGTERM; the program stops within five.
+# Seconds to wait after SIGTERM; the program stops within five.
 _PATIENCE = 30.0
 _LINES_KEPT = 12
 
@@ -53,19 +53,19 @@ def run_task(
     Parameters
     ----------
     report
-        Called with each of its progress lines (`--progress json`): tokens, tokens_per_s, shards, ….
+        Called with each progress line (`--progress json`): tokens, tokens_per_s, shards, ….
     cwd
         Folder that relative paths are relative to.
 
     Returns
     -------
     dict
-        What `label --json` prints.
+        The output of `label --json`.
 
     Raises
     ------
     ProgramError
-        With its exit code: those of `RETRIED` may be tried again. An end by a signal counts as 75.
+        With its exit code: those in `RETRIED` may be retried. Termination by a signal counts as 75.
     """
     check_arguments(arguments)
     own = ("--task", f"{index}/{count}", "--progress", "json", "--json")
@@ -77,7 +77,7 @@ def run_task(
 def run_program(
     arguments: Sequence[str], report: Callable[[dict[str, Any]], None] | None = None, cwd: str | None = None
 ) -> str:
-    """Runs `saltworks` and gives what it printed. It is told to stop when this process or the call ends early.
+    """Runs `saltworks` and returns its output. It is told to stop if this process or the call ends early.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def run_program(
 
 
 def _listen(program: subprocess.Popen[str], report: Callable[[dict[str, Any]], None] | None) -> deque[str]:
-    """Reads standard error to its end. Results go to a file: in a pipe that nobody reads, many would wait for ever."""
+    """Reads standard error to its end. Results go to a file, since large ones would block in an unread pipe."""
     said: deque[str] = deque(maxlen=_LINES_KEPT)
     for line in program.stderr or ():
         progress = _progress_of(line)
@@ -141,6 +141,6 @@ def _stop(program: subprocess.Popen[str]) -> None:
 
 
 def _end_with_parent() -> None:
-    """SIGTERM when the parent ends, however it does: a worker that is killed leaves no program behind."""
+    """Sends SIGTERM when the parent ends in any way, so that a killed worker leaves no program running."""
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Token files, and the sequences that a plan cuts them into; nothing is copied but the sequence asked for."""
+"""Token files, and the sequences into which a plan cuts them; only the requested sequence is copied."""
 
 from __future__ import annotations
 
@@ -32,38 +32,38 @@ _OF_CODE: dict[int, type[np.integer[Any]]] = {
 }
 _OF_NAME = {"u8": np.uint8, "i8": np.int8, "i16": np.int16, "i32": np.int32, "i64": np.int64, "u16": np.uint16}
 _OF_NAME |= {"u32": np.uint32}
-#: llm.c's magic and version, by the type of the ids that follow its header of 1024 bytes.
+#: llm.c's magic and version, with the type of the ids after its header of 1024 bytes.
 _LLM_C = {(20240520, 1): np.uint16, (20240801, 7): np.uint32}
-#: Sequences that an order of reading keeps together: neighbours are neighbours on disk.
+#: Sequences that an order of reading keeps together, since they are adjacent on disk.
 _BLOCK = 64
 
 
 class TokenCorpus:
-    """Token files of a corpus, read by position: Megatron's (with `corpus.json` beside them or without), and the
-    raw files of nanoGPT, NumPy and llm.c. Parquet has no place by position: `saltworks tokenize` it.
+    """Token files of a corpus, read by position: Megatron's (with or without `corpus.json`), and the raw files
+    of nanoGPT, NumPy and llm.c. Parquet has no random access by position: use `saltworks tokenize` on it first.
 
     Parameters
     ----------
     path
-        A directory with `tokens.bin` and `tokens.idx`, a Megatron prefix or either of its files, or a raw file. Of a
-        URL (`s3://…`, `gs://…`) to such a directory, or to a raw file, a copy is taken first.
+        A directory with `tokens.bin` and `tokens.idx`, a Megatron prefix or either of its files, or a raw file. From
+        a URL (`s3://…`, `gs://…`) of such a directory or a raw file, a copy is made first.
     dtype
-        Of a file without a header: `u16` (the default), `i32`, `u32`, `i64`.
+        For a file without a header: `u16` (the default), `i32`, `u32`, `i64`.
     eod, eod_position
-        Of a raw file: the id between documents, and whether it stands at the `front` or the `back` of each. The
-        default is what `saltworks` takes: `front` if the file begins with the id and does not end with it, else
+        For a raw file: the id between documents, and whether it is at the `front` or the `back` of each. The
+        default is that of `saltworks`: `front` if the file begins with the id and does not end with it, else
         `back`. Without an id the file is one document.
     filesystem
-        Of pyarrow or fsspec, where `path` is in it; None: of the URL.
+        A filesystem of pyarrow or fsspec that contains `path`; None: that of the URL.
     cache
-        Where copies of files behind a URL are kept; None: `$SALTWORKS_CACHE`, else `~/.cache/saltworks`. They are taken
-        again where size or time of the file is another, and are not removed.
+        Directory for copies of files from a URL; None: `$SALTWORKS_CACHE`, else `~/.cache/saltworks`. A file is copied
+        again if its size or modification time has changed; copies are not removed.
 
     Attributes
     ----------
     tokens : [n_tokens] integers, on disk
     document_starts : [n_documents + 1] int64
-        Where documents start, and the number of tokens.
+        Where documents start, and finally the number of tokens.
     files
         The token files that are read.
     """
@@ -102,22 +102,22 @@ class TokenCorpus:
 
     @property
     def n_tokens(self) -> int:
-        """Tokens of the whole corpus."""
+        """Number of tokens in the whole corpus."""
         return len(self.tokens)
 
     @property
     def n_documents(self) -> int:
-        """Documents of the whole corpus."""
+        """Number of documents in the whole corpus."""
         return len(self.document_starts) - 1
 
     @property
     def vocab_size(self) -> int | None:
-        """Ids of that tokenizer, where `corpus.json` says so."""
+        """Vocabulary size of the tokenizer, if `corpus.json` has it."""
         return None if self._json is None else self._json.get("vocab_size")
 
     @property
     def tokenizer_fingerprint(self) -> str | None:
-        """Of the tokenizer that made it, where `corpus.json` says so."""
+        """Fingerprint of the tokenizer, if `corpus.json` has it."""
         return None if self._json is None else self._json.get("tokenizer_fingerprint")
 
     def sequences(self, seq_len: int, packing: str = "concat", sequence_bos: int | None = None) -> SequenceView:
@@ -130,12 +130,13 @@ class TokenCorpus:
         packing
             `concat` or `document`.
         sequence_bos
-            An id to put in front of every sequence.
+            An id to put before every sequence.
         """
         return SequenceView(self, seq_len, packing, sequence_bos)
 
     def sequences_of(self, plan: Plan) -> SequenceView:
-        """The sequences as a plan cuts them: `seq_id` is the number of a sequence in this view.
+        """The sequences into which a plan cuts the corpus: `seq_id` is a sequence's number in this
+        view.
 
         Raises
         ------
@@ -157,7 +158,7 @@ class TokenCorpus:
 
 
 class SequenceView:
-    """Sequences of a corpus by number; the same arithmetic as the program's.
+    """Sequences of a corpus by number, with the same arithmetic as the program.
 
     With N tokens, `concat` has tokens [iT, iT + T] in sequence i, so neighbours share a token and no target is
     lost; `document` the same within each document. With a sequence BOS: that id, then tokens [iT, iT + T).
@@ -173,52 +174,52 @@ class SequenceView:
         self.packing = packing
         self.sequence_bos = sequence_bos
         self._n_shared = int(sequence_bos is None)
-        #: The `seq_id`s that are here, ascending; None: all.
+        #: The `seq_id`s in this view, ascending; None: all.
         self._kept: npt.NDArray[np.int64] | None = None
 
     @cached_property
     def _sequences_before(self) -> npt.NDArray[np.int64]:
-        """[n_documents + 1]: sequences before each document, `document` packing."""
+        """[n_documents + 1]: sequences before each document, with `document` packing."""
         n_targets = np.maximum(np.diff(self.corpus.document_starts) - self._n_shared, 0)
         return np.concatenate([[0], (-(-n_targets // self.seq_len)).cumsum()]).astype(np.int64)
 
     @property
     def n_total(self) -> int:
-        """Sequences of the whole corpus."""
+        """Number of sequences in the whole corpus."""
         if self.packing == "document":
             return int(self._sequences_before[-1])
         return -(-max(self.corpus.n_tokens - self._n_shared, 0) // self.seq_len)
 
     def __len__(self) -> int:
-        """Sequences that are here."""
+        """Number of sequences in this view."""
         return self.n_total if self._kept is None else len(self._kept)
 
     @cached_property
     def identity(self) -> str:
-        """Which sequences are here, of which token files, whatever they are called."""
+        """An identity of the sequences in this view and their token files, independent of names."""
         cut = f"{self.seq_len} {self.packing} {self.sequence_bos} {self.corpus.n_documents}"
         kept = b"all" if self._kept is None else self._kept.astype("<i8").tobytes()
         return fingerprint_of([*map(sampled_blake3, self.corpus.files), cut, hash_bytes(kept)])
 
     @property
     def seq_ids(self) -> npt.NDArray[np.uint64]:
-        """[n] uint64: the number of each."""
+        """[n] uint64: the number of each sequence."""
         kept = np.arange(self.n_total) if self._kept is None else self._kept
         return kept.astype(np.uint64)
 
     @property
     def group_sizes(self) -> npt.NDArray[np.int64]:
-        """[blocks] int64: neighbours that an order of reading keeps together."""
+        """[blocks] int64: sizes of blocks that an order of reading keeps together."""
         n = len(self)
         return np.diff(np.append(np.arange(0, n, _BLOCK), n)).astype(np.int64)
 
     @property
     def is_shuffled(self) -> bool:
-        """They lie in the order of the corpus."""
+        """False: they are in the order of the corpus."""
         return False
 
     def without(self, seq_ids: npt.ArrayLike) -> SequenceView:
-        """The same view without some sequences, as those that stage 1 has seen."""
+        """The same view without some sequences, such as those that stage 1 has used."""
         left_out = np.asarray(seq_ids).astype(np.int64)
         view = copy.copy(self)
         view.__dict__.pop("identity", None)
@@ -226,18 +227,18 @@ class SequenceView:
         return view
 
     def __getitem__(self, i: int) -> Row:
-        """The sequence at place i as a row without signals."""
+        """The sequence at index i as a row without signals."""
         n = len(self)
         if not -n <= i < n:
             raise IndexError(f"sequence {i} of {n} in {self.corpus.path}")
         return self.by_seq_id(i % n if self._kept is None else int(self._kept[i]))
 
     def __iter__(self) -> Iterator[Row]:
-        """Sequences by rising number."""
+        """Sequences by increasing number."""
         return (self[i] for i in range(len(self)))
 
     def by_seq_id(self, seq_id: int) -> Row:
-        """The sequence of that number, kept here or not."""
+        """The sequence with that number, whether in this view or not."""
         if not 0 <= seq_id < self.n_total:
             raise KeyError(f"sequence {seq_id} of {self.n_total}")
         span = self._span(seq_id)
@@ -272,7 +273,7 @@ class SequenceView:
 
 @dataclass(frozen=True)
 class _Span:
-    """Tokens `start` to `end` of the corpus, of one document or of any."""
+    """Tokens `start` to `end` of the corpus, within one document if it is given."""
 
     start: int
     end: int
@@ -280,7 +281,7 @@ class _Span:
 
 
 def _copied(path: AnyPath, cache: Path | None) -> Path:
-    """The same on this machine, since tokens are read at random places."""
+    """A local copy, since tokens are read at random places."""
     if isinstance(path, Path):
         return path
     if path.is_file():
@@ -339,7 +340,7 @@ def _read_idx(path: Path) -> tuple[Any, Array, Array, Array]:
     if version != 1 or content[17] not in _OF_CODE:
         raise DamagedError(f"{path}: version {version} and type {content[17]}, expected 1 and a type of integers")
     expected = 34 + 12 * n_sequences + 8 * n_entries
-    # Multimodal data sets have a mode for each sequence behind the tables: of text all are 0.
+    # Multimodal data sets have a mode for each sequence after the tables: for text all are 0.
     modes = content[expected:]
     if n_entries < 1 or len(content) < expected or len(modes) not in (0, n_sequences) or any(modes):
         raise DamagedError(f"{path} has {len(content)} bytes, its tables of text take {expected}: fetch it again")

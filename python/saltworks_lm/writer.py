@@ -1,7 +1,7 @@
 """Labels from any engine: arrays of one sequence in, shards of the same format out.
 
-What follows from the numbers (rounding, scores, checks, bytes, checksums) is the program's work, `saltworks import`:
-the files are those that `saltworks label` would have written of the same numbers.
+The rest (rounding, scores, checks, encoding, checksums) is done by `saltworks import`, so the files are those that
+`saltworks label` would write for the same numbers.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from .row import Row
 from .signals import SCORE_K, Fields, signals_of_logits
 from .tokens import SequenceView, TokenCorpus
 
-#: How far probabilities may sum to more than 1: float32's noise over a large vocabulary, as the program has it.
+#: By how much probabilities may sum to more than 1: float32 noise over a large vocabulary, as in the program.
 MASS_TOLERANCE = 1e-3
-#: How far above 0 float32 may leave a log-probability, nats.
+#: By how much float32 may leave a log-probability above 0, nats.
 NATS_TOLERANCE = 1e-4
 
 _NEEDED = {
@@ -61,14 +61,15 @@ _FLOAT64 = (pa.float64(), np.floating)
 
 @dataclass(frozen=True)
 class Engine:
-    """Which engine made the numbers; it stands in the plan, and makes the teacher's fingerprint with the files.
+    """The engine that made the numbers. It is recorded in the plan, and is part of the teacher's fingerprint
+    with the files.
 
     Attributes
     ----------
     name, version
         Such as `vllm`, `0.11.0`.
     model
-        The model, its revision and whatever else tells these numbers from others (dtype, quantisation).
+        The model, its revision, and anything else that affects the numbers (dtype, quantisation).
     files
         Files of the model, which are hashed.
     """
@@ -81,7 +82,7 @@ class Engine:
 
 @dataclass
 class _Shard:
-    """A shard that rows are being given for: `rows` wait for the rest of their row group, `taken` were given."""
+    """A shard being filled: `rows` wait for the rest of their row group, `taken` have been received."""
 
     number: int
     row_groups: list[list[int]]
@@ -97,19 +98,19 @@ class LabelWriter:
     Parameters
     ----------
     path
-        Directory to write to; one in progress is resumed, by an equal writer.
+        Directory to write to; a writer with equal settings resumes one in progress.
     tokens
-        The token corpus that is labelled, as `TokenCorpus` and `saltworks label` take it.
+        The token corpus to label, as for `TokenCorpus` and `saltworks label`.
     engine
         Which engine and model.
     vocab_size
-        V: ids that the softmax ranges over.
+        V: number of ids in the softmax.
     seq_len
         T.
     groups
-        Of `stats`, `topk`, `samples`: what the engine can give. Scores are always written.
+        Those of `stats`, `topk`, `samples` that the engine can provide. Scores are always written.
     samples
-        How ids were drawn, with the group `samples`.
+        How ids were drawn, for the group `samples`.
     options
         Any other option of `saltworks label` by its key in a configuration file: `top_k`, `temperatures`, `round`,
         `packing`, `sequence_bos`, `tokenizer`, `selection`, `sequences`, `max_sequences`, `shard_bytes`,
@@ -182,9 +183,9 @@ class LabelWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Finishes the set, or with `task` ends this task, unless something went wrong: shards that are done stay."""
+        """Finishes the set, or with `task` ends this task, unless there was an error; finished shards are kept."""
         if kind is None and self._is_task:
-            # As with `saltworks label`, whoever has seen all tasks end finishes the set.
+            # As with `saltworks label`, the set is finished separately after all tasks have ended.
             self._require_done()
             self._drop()
         elif kind is None:
@@ -193,10 +194,10 @@ class LabelWriter:
             self._drop()
 
     def todo(self) -> Iterator[Row]:
-        """The sequences that are still to be labelled, in the order of the shards.
+        """The sequences still to be labelled, in the order of the shards.
 
-        They may be written in any order, and in batches: a shard is made when all of its sequences have come, and
-        what has come of it before waits in memory, a row group at most where the order is kept.
+        They may be written in any order and in batches: a shard is complete when all its sequences have been
+        written. Rows wait in memory for the rest of their row group, at most one row group if the order is kept.
         """
         for number in list(self._todo):
             shard = self._opened(number)
@@ -212,14 +213,15 @@ class LabelWriter:
         return shard
 
     def write_logits(self, row: Row | int, logits: npt.ArrayLike) -> None:
-        """Takes the logits of one sequence and computes all that the groups ask for.
+        """Takes the logits of one sequence and computes everything that the groups need.
 
         Parameters
         ----------
         row
-            What `todo` gave, or its `seq_id`.
+            A row from `todo`, or its `seq_id`.
         logits : [T', V] floats
-            Row t predicts token t + 1. Log-probabilities over the whole vocabulary will do; `logsumexp` is then 0.
+            Row t predicts token t + 1. Log-probabilities over the whole vocabulary also work; `logsumexp` is then
+            0.
         """
         sequence = self._sequence(row)
         values = np.asarray(logits)
@@ -259,26 +261,28 @@ class LabelWriter:
         Parameters
         ----------
         row
-            What `todo` gave, or its `seq_id`.
+            A row from `todo`, or its `seq_id`.
         target_logprob, entropy, logsumexp : [T'] floats, nats
         target_rank : [T'] integers
             Ids that the model ranks above the target (ties: lower id first).
         score_topk_mass : [T'] floats
-            Probability of the 10 best ids; follows from `topk_logprobs` where K is 10 or more.
+            Probability of the 10 top ids; computed from `topk_logprobs` if K is 10 or more.
         topk_ids : [T', K] integers, topk_logprobs : [T', K] floats, nats
-            By falling log-probability.
+            By decreasing log-probability.
         tail_mass : [T'] floats
             Probability outside the K.
         log_partitions : of each extra temperature, [T'] floats, nats
         sampled_ids, sampled_counts : [draws] integers; sample_offsets : [T' + 1] integers
-            Distinct ids, rising in each position, with the count of each; N together.
+            Distinct ids, increasing within each position, with their counts, which sum to the
+            number of draws.
 
         Raises
         ------
         MissingGroupError
-            Something that a group of this writer needs was not given.
+            Something that a group of this writer needs is missing.
         ValueError
-            Wrong shapes or types, ids past the vocabulary, numbers that no log-probabilities are.
+            Wrong shapes or types, ids past the vocabulary, numbers that cannot be
+            log-probabilities.
         """
         sequence = self._sequence(row)
         given: dict[str, npt.ArrayLike | None] = {
@@ -305,7 +309,7 @@ class LabelWriter:
         self._take(sequence, fields)
 
     def finish(self) -> Labels:
-        """Ends the set: its manifest is written, and it is read as labels.
+        """Finishes the set: writes its manifest and opens it as labels.
 
         Raises
         ------
@@ -374,7 +378,7 @@ class LabelWriter:
         assert shard.file is not None
         shard.file.close()
         path = self._rows_path(shard)
-        # Whatever becomes of it: what is given again is checked again.
+        # Even if it fails, so that rows written again are checked again.
         del self._shards[shard.number]
         for seq_id in shard.taken:
             del self._shard_of[seq_id]
@@ -413,7 +417,7 @@ def _lists(arrays: Sequence[Array], item: pa.DataType) -> pa.ListArray:
 
 
 def check_fields(fields: Fields, sequence: Row, plan: Plan) -> Fields:
-    """What the groups of a plan ask for, checked; the rest is left out.
+    """The checked fields that the groups of a plan need; others are dropped.
 
     Raises
     ------
@@ -472,7 +476,7 @@ def _checked(name: str, values: Array, sequence: Row, plan: Plan) -> Array:
 def _check_mass(fields: Fields, sequence: Row) -> None:
     logprobs = fields["topk_logprobs"].astype(np.float64)
     p = np.exp(logprobs)
-    # Half precision leaves each log-probability off by 2^-11 of it.
+    # Half precision gives each log-probability a relative error of up to 2^-11.
     noise = p * np.where(p > 0, -logprobs, 0.0) * 2.0**-11 if fields["topk_logprobs"].dtype == np.float16 else 0.0 * p
     above = (p - noise).sum(1) + fields["tail_mass"] - 1.0
     below = 1.0 - (p + noise).sum(1) - fields["tail_mass"]

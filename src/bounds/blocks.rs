@@ -1,38 +1,38 @@
-//! Which positions belong together when a standard error is taken.
+//! Which positions form one block in the estimate of a standard error.
 
 use crate::shards::Row;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
-/// Blocks of neighbouring documents, at most; memory does not grow past them.
+/// Maximum number of blocks of neighbouring documents, which bounds the memory.
 pub const MAX_BLOCKS: usize = 4_096;
-/// With fewer documents than this between the first and the last, blocks are of sequences.
+/// Below this many documents from first to last, blocks are of sequences instead.
 const MIN_DOCUMENTS: u64 = 16;
-/// Blocks of neighbouring sequences, where documents are too few.
+/// Number of blocks of neighbouring sequences if there are too few documents.
 const N_SEQUENCE_BLOCKS: usize = 64;
 
-/// What a block of text is.
+/// What a block of text consists of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BlocksOf {
     /// A document, or neighbouring ones where there are more than [`MAX_BLOCKS`]. A sequence belongs to the
-    /// document that it begins in.
+    /// document in which it begins.
     Documents,
-    /// Neighbouring sequences, of a corpus of few documents. Neighbouring blocks are then of one document, and
-    /// not independent: the standard error is too small, by how much cannot be told.
+    /// Neighbouring sequences, for a corpus of few documents. Neighbouring blocks may then be of one document
+    /// and so not independent: the standard error is too small by an unknown amount.
     Sequences,
 }
 
-/// From a row to its block.
+/// Maps a row to its block.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Blocks {
     pub(super) of: BlocksOf,
-    /// Documents or sequences, from the first to past the last.
+    /// Documents or sequences, from the first to one past the last.
     range: Range<u64>,
     pub(super) n: usize,
 }
 
-/// First and last document and sequence.
+/// Ranges of the documents and sequences seen.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Extent {
     documents: Option<Range<u64>>,
@@ -45,7 +45,7 @@ impl Extent {
         widen(&mut self.sequences, row.seq_id);
     }
 
-    /// None while there is no row.
+    /// `None` if there was no row.
     pub(super) fn blocks(self) -> Option<Blocks> {
         let documents = self.documents?;
         if documents.end - documents.start >= MIN_DOCUMENTS {

@@ -11,22 +11,22 @@ use crate::shards::{Group, LabelSet, Row, ShardReader};
 const ENTROPY_NAMES: [&str; 3] = ["low", "middle", "high"];
 const NLL_NAMES: [&str; 3] = ["easy", "medium", "hard"];
 
-/// Gathers rows of one set; memory does not grow with them.
+/// Accumulates rows of one set; memory does not grow with their number.
 #[derive(Debug, Clone)]
 pub struct TeacherCollector {
     score_k: u32,
-    /// Null without the groups `stats` and `topk`.
+    /// `None` without the groups `stats` and `topk`.
     top: Option<TopMass>,
-    /// Null without the group `stats`.
+    /// `None` without the group `stats`.
     borders: Option<Borders>,
     n_sequences: u64,
     n_without_nll: u64,
     blocks: Blocks,
-    /// One a block.
+    /// One per block.
     sums: Vec<Block>,
 }
 
-/// Nats between the thirds.
+/// Boundaries between the thirds, in nats.
 #[derive(Debug, Clone, Copy)]
 struct Borders {
     entropy: [f64; 2],
@@ -53,18 +53,18 @@ struct Sums {
     mass: f64,
     /// 1 - T(y).
     missed: f64,
-    /// Positions whose target is the best id.
+    /// Positions whose target is the teacher's top id.
     best: f64,
-    /// What rounding may have moved `mass` by.
+    /// Maximum error of `mass` from rounding.
     rounding: f64,
 }
 
-/// Reads every finished shard of `set`. The lower bound looks at the `k` best ids, or at all that are
-/// stored: their mass is one minus the tail, which is not touched by the rounding of log-probabilities.
-/// `on_row_group` hears how many positions were read so far.
+/// Reads every finished shard of `set`. The lower bound uses the `k` top ids, or by default all that are
+/// stored: their mass is one minus the tail mass, which the rounding of log-probabilities does not affect.
+/// `on_row_group` is called with the number of positions read so far.
 ///
 /// # Errors
-/// A damaged shard; a set of which nothing is finished; a `k` that the set does not hold.
+/// A damaged shard; a set without a finished shard; a `k` that the set does not store.
 pub fn teacher_figures(
     set: &LabelSet,
     k: Option<u32>,
@@ -82,7 +82,7 @@ pub fn teacher_figures(
             on_row_group(n_targets);
         }
     }
-    // A finished shard has a row, and a row a position.
+    // A finished shard has at least one row, and a row at least one position.
     let dir = set.dir.clone();
     collector
         .finish()
@@ -90,8 +90,8 @@ pub fn teacher_figures(
 }
 
 impl TeacherCollector {
-    /// Ready for the rows of `set`, all or some. This reads the scores and the group `stats` of every
-    /// finished shard, to find the boundaries of the buckets and which documents there are.
+    /// A collector for all or some rows of `set`. Reads the scores and the group `stats` of every finished
+    /// shard, to find the bucket boundaries and the range of documents.
     ///
     /// # Errors
     /// As [`teacher_figures`].
@@ -99,7 +99,7 @@ impl TeacherCollector {
         let top = top_mass(set, k)?;
         let (blocks, borders) = survey(set)?;
         Ok(TeacherCollector {
-            // The segments of a set differ in their ranges alone.
+            // The segments of a set differ only in their ranges.
             score_k: set.segments[0].signals.score_k,
             top,
             borders,
@@ -110,7 +110,7 @@ impl TeacherCollector {
         })
     }
 
-    /// Counts a row.
+    /// Adds a row.
     pub fn add(&mut self, row: &Row) {
         if !row.scores.has_nll() {
             self.n_without_nll += 1;
@@ -130,7 +130,7 @@ impl TeacherCollector {
         }
     }
 
-    /// What was gathered so far; None while there is no row.
+    /// The figures of the rows so far; `None` if there were none.
     pub fn finish(&self) -> Option<TeacherFigures> {
         let all = self.over(Block::positions);
         let scored = self.over(|block| block.scored);
@@ -194,7 +194,7 @@ impl TeacherCollector {
     }
 }
 
-/// One `Sums` a block.
+/// One `Sums` per block.
 struct Listed(Vec<Sums>);
 
 impl Listed {
@@ -206,7 +206,8 @@ impl Listed {
         Estimate::of_blocks(self.0.iter().map(|sums| (sums.n, value(sums))))
     }
 
-    /// Of these positions; `missed` are the same positions where their probabilities are known.
+    /// Bounds over these positions. `missed` are the same positions with target probabilities, if those are
+    /// stored.
     fn bounds(&self, k: u32, missed: Option<&Listed>) -> Option<DivergenceBounds> {
         let difference = self.mean(|sums| sums.hits - sums.mass)?;
         let rounding = self.mean(|sums| sums.rounding)?.mean;
@@ -246,7 +247,7 @@ impl Sums {
     }
 }
 
-/// What the scores say of a sequence, times its positions.
+/// A sequence's scores, times its number of positions.
 fn scored(row: &Row) -> Sums {
     let n = f64::from(row.n_targets);
     Sums {
@@ -302,12 +303,12 @@ fn top_mass(set: &LabelSet, k: Option<u32>) -> Result<Option<TopMass>, BoundsErr
     }))
 }
 
-/// What must be known before the rows are counted.
+/// A first pass over the set: block layout, and boundaries between thirds if it has the group `stats`.
 fn survey(set: &LabelSet) -> Result<(Blocks, Option<Borders>), BoundsError> {
     let mut extent = Extent::default();
     let (mut entropy, mut nll) = (Thirds::new(), Thirds::new());
     for (plan, shard) in set.finished_shards()? {
-        // Whoever counts the rows compares the files with their sidecars.
+        // No check here: the pass that adds the rows compares the files with their sidecars.
         for rows in ShardReader::open_groups(&set.dir, plan, shard, &[Group::Stats])? {
             for row in rows? {
                 extent.add(&row);

@@ -2,7 +2,7 @@ use crate::error::{Classified, Kind};
 use crate::shards::ShardsError;
 use std::path::PathBuf;
 
-/// What can go wrong while a label set is asked about its teacher.
+/// What can go wrong while computing a teacher's figures from its labels.
 #[derive(Debug, thiserror::Error)]
 pub enum BoundsError {
     /// The set could not be read.
@@ -14,7 +14,7 @@ pub enum BoundsError {
         /// The set.
         dir: PathBuf,
     },
-    /// Top-k mass of more ids than are stored, or of none.
+    /// Top-k mass was requested of more ids than are stored, or of none.
     #[error(
         "{dir} does not give the probability of the top {k} ids: it needs the groups stats and topk, and k from 1 to the {top_k} stored ids"
     )]
@@ -26,7 +26,7 @@ pub enum BoundsError {
         /// K of the set; 0 where it lacks a group.
         top_k: u32,
     },
-    /// Two sets that are not of one teacher and one kind of sequence.
+    /// Two sets with different teachers or different kinds of sequences.
     #[error(
         "{held_out} cannot be compared with {labels}: its {field} is {got}, expected {expected}; label the held-out text with the same teacher and options"
     )]
@@ -35,11 +35,11 @@ pub enum BoundsError {
         labels: PathBuf,
         /// The set that should be of held-out text.
         held_out: PathBuf,
-        /// Field of the plans.
+        /// Field in which the plans differ.
         field: &'static str,
-        /// What the first has.
+        /// Value in the first.
         expected: String,
-        /// What the second has.
+        /// Value in the second.
         got: String,
     },
     /// The same text twice.

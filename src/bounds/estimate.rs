@@ -1,4 +1,4 @@
-//! A mean over positions with the error that comes from having seen only a sample.
+//! A mean over positions with its sampling error.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,15 +7,16 @@ use serde::{Deserialize, Serialize};
 pub struct Estimate {
     /// The mean.
     pub mean: f64,
-    /// Its standard error; null where there are not two blocks of text, or the mean is infinite.
+    /// Its standard error; null with fewer than two blocks of text, or if the mean is infinite.
     pub standard_error: Option<f64>,
 }
 
-/// Standard errors that a value must lie from 0 to be called more than noise.
+/// A value is beyond noise if it is more than this many standard errors from 0.
 pub(super) const BEYOND_NOISE: f64 = 2.0;
 
 impl Estimate {
-    /// Of the sums of a value over blocks of text, each with its count of positions. None without positions.
+    /// From the sums of a value over blocks of text, each with its number of positions. `None` without
+    /// positions.
     ///
     /// The mean is a ratio of two sums, both random; to first order its variance is that of
     /// sum (s - mean n) over N^2, with G / (G - 1) for the G blocks (Cochran, Sampling Techniques, 6.3).
@@ -38,8 +39,7 @@ impl Estimate {
         })
     }
 
-    /// How far the mean lies from 0 once its noise is taken off, on either side: 0 within it, and
-    /// where nothing tells the noise.
+    /// Distance of the mean from 0 beyond its noise: 0 if it is within the noise, or if the noise is unknown.
     pub fn beyond_noise(&self) -> f64 {
         let noise = self
             .standard_error
@@ -47,7 +47,7 @@ impl Estimate {
         (self.mean.abs() - noise).max(0.0)
     }
 
-    /// The difference to the mean of an independent sample.
+    /// The difference from the mean of an independent sample.
     pub(super) fn minus(&self, other: &Estimate) -> Estimate {
         let errors = self.standard_error.zip(other.standard_error);
         Estimate {

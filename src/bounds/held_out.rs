@@ -1,4 +1,4 @@
-//! The teacher on the text that it was trained on beside text that it was not.
+//! The teacher on its training text, compared with held-out text.
 
 use super::error::BoundsError;
 use super::estimate::Estimate;
@@ -6,27 +6,27 @@ use super::figures::TeacherFigures;
 use crate::shards::{LabelSet, Plan};
 use serde::{Deserialize, Serialize};
 
-/// By how much labels of a teacher's own training text flatter it.
+/// How much better a teacher looks on its own training text.
 ///
-/// The gap is what memorising gives it and what the two texts differ in; only for texts of one kind, as a
-/// random split is, is it the first alone.
+/// The gap is due to memorized text and to differences between the two texts. Only for texts of one kind, such
+/// as a random split, is it due to memorized text alone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HeldOut {
-    /// Figures of the held-out text; its bounds are those that hold.
+    /// Figures of the held-out text; only bounds from held-out text are valid.
     pub figures: TeacherFigures,
     /// Nats: mean NLL on held-out text minus mean NLL on the training text.
     pub nll_gap: Estimate,
     /// Accuracy on the training text minus accuracy on held-out text; null without the group `stats`.
     pub accuracy_gap: Option<Estimate>,
-    /// Nats to set `kd.auto_margin` to: the gap where it is above 0 by more than two standard errors, else null.
+    /// Nats to set `kd.auto_margin` to: the gap if it exceeds 0 by more than two standard errors, else null.
     pub auto_margin: Option<f64>,
-    /// Whether one of the two sets has labels of a selection alone. Unless that was drawn at random, its
-    /// text is no fair sample, and the gap is that of the choice as much as that of memorising.
+    /// Whether one of the two sets labels only a selection. Unless that was drawn at random, its text is not a
+    /// fair sample, and the gap is also due to the selection.
     #[serde(default)]
     pub of_selection: bool,
 }
 
-/// `training` beside `held_out`, figures of two sets that may be compared.
+/// Compares the figures of two sets that [`check_comparable`] accepts.
 fn held_out(training: &TeacherFigures, held_out: TeacherFigures, of_selection: bool) -> HeldOut {
     let nll_gap = held_out.nll.minus(&training.nll);
     let accuracies = training.accuracy.zip(held_out.accuracy);
@@ -40,7 +40,7 @@ fn held_out(training: &TeacherFigures, held_out: TeacherFigures, of_selection: b
     }
 }
 
-/// Figures of the set `other` of held-out text, beside those of `set`.
+/// Compares the set `other` of held-out text with `set`.
 ///
 /// # Errors
 /// Sets of different teachers or kinds of sequences; sets with sequences in common.
@@ -57,7 +57,7 @@ pub fn compare_held_out(
 }
 
 fn check_comparable(set: &LabelSet, other: &LabelSet) -> Result<(), BoundsError> {
-    // The segments of a set differ in their ranges alone.
+    // The segments of a set differ only in their ranges.
     let fields = described(&set.segments[0])
         .into_iter()
         .zip(described(&other.segments[0]));
@@ -85,7 +85,7 @@ fn check_comparable(set: &LabelSet, other: &LabelSet) -> Result<(), BoundsError>
     }
 }
 
-/// What a mean NLL depends on beside the text.
+/// The fields, with values, that a mean NLL depends on besides the text.
 fn described(plan: &Plan) -> [(&'static str, String); 7] {
     let sequences = &plan.sequences;
     let tokenizer = plan.tokenizer.as_ref();
@@ -109,7 +109,7 @@ fn described(plan: &Plan) -> [(&'static str, String); 7] {
     ]
 }
 
-/// Whether a sequence of one corpus is labelled by both. Two selections may have none in common though
+/// Whether both plans label some sequence of the same corpus. Two selections may have none in common even if
 /// their ranges overlap.
 pub fn have_sequences_in_common(a: &Plan, b: &Plan) -> bool {
     let (x, y) = (&a.sequences, &b.sequences);

@@ -1,8 +1,8 @@
-//! The mass of the k best ids at a position, from what is stored of the K best.
+//! The mass of the k top ids at a position, computed from the K stored ones.
 
 use crate::signals::Rounding;
 
-/// How the mass of the k best is read out of a position.
+/// How to compute the mass of the k top ids at a position.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TopMass {
     pub(super) k: usize,
@@ -10,7 +10,7 @@ pub(super) struct TopMass {
     pub(super) rounding: Rounding,
 }
 
-/// A mass in 0 to 1, and by how much the rounding of what is stored may have moved it.
+/// A mass in [0, 1] and its maximum error from the rounding of stored values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Mass {
     pub(super) mass: f64,
@@ -18,12 +18,12 @@ pub(super) struct Mass {
 }
 
 impl TopMass {
-    /// Of a position's `[K]` log-probabilities and its tail mass.
+    /// From a position's `[K]` log-probabilities and its tail mass.
     ///
-    /// All K: one minus the tail, which is summed before any rounding. Fewer: the share of the K that
-    /// the k have, of that; with log-probabilities l that rounding moved by up to u |l|, their
-    /// probabilities are off by factors of up to e^(u |l|), and the share is at its greatest when all of the
-    /// k are low and all others high.
+    /// For all K: one minus the tail mass, which is summed before any rounding. For fewer: that mass times the
+    /// fraction of it that the k have. Rounding moves a log-probability l by up to u |l|, and so its
+    /// probability by a factor of up to e^(u |l|); the error is largest if the k are all rounded one way and
+    /// the others the other way.
     pub(super) fn of(&self, logprobs_k: &[f32], tail_mass: f32) -> Mass {
         let held = 1.0 - f64::from(tail_mass);
         let tail_rounding = f64::from(tail_mass) * self.rounding.tail_step() / 2.0;
@@ -91,7 +91,7 @@ mod tests {
             let (probs, kept, tail) = stored(&logits, top_k, rounding);
             let got = TopMass { k, top_k, rounding }.of(&kept, tail);
             let truth: f64 = probs[..k].iter().sum();
-            // Beside the rounding: an f32 keeps a value to 6e-8 of it.
+            // Besides the rounding, f32 has a relative error of 6e-8.
             prop_assert!((got.mass - truth).abs() <= got.rounding + 1e-6, "{got:?} {truth}");
         }
     }

@@ -1,28 +1,28 @@
-//! What a label set says of its teacher: how far it is, at least and at most, from the text it was
-//! shown, and how much the text that it was trained on flatters it.
+//! What a label set says about its teacher: lower and upper bounds on how far it is from the text that it
+//! labelled, and how much better it looks on its training text.
 //!
-//! P is what the text draws each next token y from, T the teacher. `[rank < k]` has the mean P gives to
-//! the teacher's k best ids, so beside the mass that T gives them it bounds the total variation TV
-//! from below; 1 - T(y) bounds it from above; Pinsker's inequality and the NLL bound KL(P, T):
+//! P is the distribution from which the text draws each next token y, T the teacher's. The mean of `[rank < k]`
+//! is the mass that P gives to the teacher's k top ids, so its difference from the mass that T gives them
+//! bounds the total variation TV from below; 1 - T(y) bounds it from above; Pinsker's inequality and the NLL
+//! bound KL(P, T):
 //!
 //! ```text
 //! | mean `[rank < k]` - mean top-k mass |  <=  E TV(P, T)  <=  mean (1 - T(y))
 //! 2 (lower bound)^2  <=  E KL(P, T)  <=  mean NLL  =  E H(P) + E KL(P, T)
 //! ```
 //!
-//! They are bounds of expectations: of means over a sample they hold up to its sampling error, which
-//! stands beside every mean. And they need y to be a draw that T has not seen: on the teacher's own
-//! training text `[rank < k]` is not one, and only labels of held-out text tell of P.
+//! These bound expectations; means over a sample satisfy them up to the sampling error, which is given with
+//! every mean. They also need y to be a draw that T has not seen, so only labels of held-out text tell about P;
+//! the teacher's own training text does not.
 //!
-//! Over part of the positions they hold where the part is chosen by the context alone, so the buckets
-//! of bounds are those of the teacher's entropy. Choosing by the NLL of y, as easy, medium and hard do,
-//! chooses by the outcome: in the easy third even T = P has more hits than mass. Of those buckets
-//! there are means of the NLL and no bounds.
+//! They hold over a subset of the positions only if it is chosen by the context alone, so buckets with bounds
+//! are by the teacher's entropy. The NLL of y, which defines easy, medium and hard, depends on the outcome: in
+//! the easy third even T = P has more hits than mass. Those buckets have means of the NLL and no bounds.
 //!
-//! Tokens of one document are of one kind and not independent. Standard errors are those of a ratio of
-//! sums over documents (the cluster estimator, linearised), or over blocks of neighbouring documents, at
-//! most [`MAX_BLOCKS`], so memory does not grow with the set. On novels they are four times those that
-//! sequences on their own would give.
+//! Tokens of one document are alike and not independent. Standard errors are those of a ratio of sums over
+//! documents (the linearised cluster estimator), or over at most [`MAX_BLOCKS`] blocks of neighbouring
+//! documents, so memory does not grow with the set. On novels they are four times those from treating sequences
+//! as independent.
 
 mod blocks;
 mod collect;

@@ -1,10 +1,10 @@
-//! Borders between thirds of a distribution of nats, in bounded memory.
+//! Boundaries between the thirds of a distribution of values in nats, in bounded memory.
 
 use crate::signals::Counts;
 
-/// Nats that are resolved; a vocabulary of a million has 13.8 nats of entropy.
+/// Largest value that is resolved, nats; the entropy over a vocabulary of a million is at most 13.8.
 const MAX_NATS: f32 = 40.0;
-/// Bins a nat: boundaries lie on whole hundredths.
+/// Bins per nat: boundaries are multiples of 0.01.
 const BINS_A_NAT: f32 = 100.0;
 const N_BINS: usize = 4_000;
 
@@ -17,21 +17,21 @@ impl Thirds {
         Thirds(Counts::new(N_BINS))
     }
 
-    /// Counts one value, nats; what lies past the bins counts in the last.
+    /// Counts one value, nats; values past the last bin count in it.
     pub(super) fn add(&mut self, nats: f32) {
-        // A cast from a float saturates, so infinity and what is below 0 are safe.
+        // A cast from a float saturates, so infinity and negative values are safe.
         self.0.add((nats.min(MAX_NATS) * BINS_A_NAT) as usize);
     }
 
-    /// The two boundaries, nats: the least whole hundredths below which lie at least one third and two
-    /// thirds of the values.
+    /// The two boundaries, nats: the smallest multiples of 0.01 below which at least one third and two thirds
+    /// of the values lie.
     pub(super) fn borders(&self) -> [f64; 2] {
         let terciles = self.0.terciles();
         terciles.map(|(bin, _)| (bin + 1) as f64 / f64::from(BINS_A_NAT))
     }
 }
 
-/// The third that `nats` lies in: 0, 1 or 2; a boundary belongs to the third above it.
+/// The third that `nats` is in: 0, 1 or 2; a boundary belongs to the third above it.
 pub(super) fn third_of(nats: f64, borders: [f64; 2]) -> usize {
     borders.iter().filter(|&&border| nats >= border).count()
 }

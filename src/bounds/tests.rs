@@ -1,4 +1,4 @@
-//! Label sets whose truth is known, and a slow reading of those whose is not.
+//! Label sets drawn from known distributions, and a slow reference computation.
 
 use super::*;
 use crate::error::Classified;
@@ -37,7 +37,7 @@ impl Random {
     }
 }
 
-/// Text drawn from known distributions, and a teacher that is another known one.
+/// Known distributions that text is drawn from, and those of a teacher.
 struct World {
     p: Vec<Vec<f64>>,
     teacher: Vec<Vec<f64>>,
@@ -62,7 +62,7 @@ impl World {
         }
     }
 
-    /// E over contexts of f(P, T).
+    /// Mean of f(P, T) over contexts.
     fn expect(&self, f: impl Fn(&[f64], &[f64]) -> f64) -> f64 {
         let pairs = self.p.iter().zip(&self.teacher);
         pairs.map(|(p, t)| f(p, t)).sum::<f64>() / N_CONTEXTS as f64
@@ -80,7 +80,7 @@ impl World {
         self.expect(|p, _| p.iter().map(|p| -p * p.ln()).sum())
     }
 
-    /// Sequence `seq_id`: T contexts, a draw from P in each, labelled by the kernel that labels corpora.
+    /// Sequence `seq_id`: T contexts with a draw from P in each, labelled by the production kernel.
     fn row(&self, plan: &Plan, seq_id: u64, seed: u64) -> Row {
         let mut random = Random(seed ^ (seq_id << 20));
         let contexts: Vec<usize> = (0..T).map(|_| random.below(N_CONTEXTS)).collect();
@@ -133,7 +133,7 @@ impl World {
         }
     }
 
-    /// Labels of text drawn with `seed`, and the directory that they are in.
+    /// Labels of text drawn with `seed`, and their directory.
     fn labels(&self, plan: &Plan, seed: u64) -> (tempfile::TempDir, LabelSet) {
         let dir = tempfile::tempdir().unwrap();
         write_rows(dir.path(), plan, |seq_id| self.row(plan, seq_id, seed));
@@ -142,7 +142,7 @@ impl World {
     }
 }
 
-/// [`N_SEQUENCES`] of T targets with the k = 3 best ids of V.
+/// [`N_SEQUENCES`] sequences of T targets, with the K = 3 top ids of V.
 fn world_plan() -> Plan {
     let mut plan = plan();
     plan.teacher.vocab_size = V as u32;
@@ -189,7 +189,7 @@ fn the_bounds_hold_of_a_teacher_whose_divergence_is_known() {
             assert!(bounds.kl_at_least <= kl + 4.0 * tv * noise(&bounds.difference) + 0.001);
             assert!(kl <= bounds.kl_at_most.mean + noise(&bounds.kl_at_most));
         }
-        // The mean over buckets, each bounded on its own, is a bound too.
+        // The mean of the buckets' lower bounds is also a lower bound.
         let n = figures.n_targets as f64;
         let weights = figures
             .entropy_buckets
@@ -225,7 +225,7 @@ fn every_mean_is_that_of_the_world_within_its_standard_error() {
         assert!((got.mean - truth).abs() < noise(&got), "{got:?} {truth}");
         assert!(got.standard_error.unwrap() < 0.02, "{got:?}");
     }
-    // A teacher less sure than the data is: more hits than mass, and not by chance.
+    // An underconfident teacher: more hits than mass, and beyond noise.
     assert!(bounds.difference.mean > 0.05 && bounds.tv_at_least_beyond_noise > 0.0);
     assert_eq!(
         (figures.n_sequences, figures.n_targets),
@@ -234,7 +234,7 @@ fn every_mean_is_that_of_the_world_within_its_standard_error() {
     assert_eq!(figures.n_blocks, N_SEQUENCES as usize);
 }
 
-/// Ten sequences that say the same are worth one: a document is the unit, not a sequence.
+/// Ten identical sequences of one document count as one: the unit is the document.
 #[test]
 fn standard_errors_are_over_documents() {
     let world = World::new(0.8);
@@ -272,12 +272,12 @@ fn of_a_teacher_that_is_the_data_the_lower_bound_is_within_noise() {
         let bounds = figures_of(&set).by_topk.unwrap();
         n_within += u32::from(bounds.tv_at_least_beyond_noise == 0.0);
     }
-    // Two standard errors hold 95 of 100.
+    // Two standard errors cover about 95%.
     assert!(n_within >= 8, "{n_within} of 10");
 }
 
-/// Why there are no bounds by the target's NLL: chosen by the outcome, hits and mass part ways with
-/// nothing wrong with the teacher, and `1 - T(y)` falls below a divergence that is there.
+/// Why there are no bounds by the target's NLL: the buckets are chosen by the outcome, so hits and mass differ
+/// even for a perfect teacher, and the mean of `1 - T(y)` may fall below the true TV.
 #[test]
 fn buckets_by_the_nll_of_the_target_would_bound_nothing() {
     let perfect = World::new(1.0);
@@ -320,7 +320,7 @@ fn buckets_are_thirds_and_add_up_to_the_whole() {
     };
     assert!((sum(|b| b.difference.mean) - whole.difference.mean).abs() < 1e-9);
     assert!((sum(|b| b.kl_at_most.mean) - whole.kl_at_most.mean).abs() < 1e-9);
-    // Six equally likely contexts, two a third.
+    // Six equally likely contexts, two per third.
     for bucket in &figures.entropy_buckets {
         assert!(
             (bucket.n_targets as f64 / n - 1.0 / 3.0).abs() < 0.02,
@@ -366,7 +366,7 @@ fn rows_of(set: &LabelSet) -> Vec<Row> {
     rows
 }
 
-/// The obvious way, over all rows in memory: means, and standard errors with a sequence a block.
+/// Slow reference over all rows in memory: the mean, and its standard error with one block per sequence.
 fn slow_difference(rows: &[Row], top_k: usize) -> (f64, f64) {
     let mut sequences = Vec::new();
     for row in rows {
@@ -403,7 +403,7 @@ fn sums_over_blocks_agree_with_a_slow_reading_of_made_up_rows() {
     assert_eq!(got.k, 4);
     assert!((got.difference.mean - mean).abs() < 1e-12);
     assert!((got.difference.standard_error.unwrap() - error).abs() < 1e-12);
-    // Those rows say 0.875 of the mass of ten, whatever it is.
+    // These rows store 0.875 as their score for the mass of ten.
     assert!((figures.by_scores.topk_mass.mean - 0.875).abs() < 1e-12);
     assert_eq!(figures.by_scores.topk_mass.standard_error, Some(0.0));
 }
@@ -454,10 +454,10 @@ fn scores_alone_still_tell_the_bounds_at_ten() {
     );
 }
 
-/// Labels of text that another world drew: one teacher, text that it knows and text that it does not.
+/// The same teacher on text from its own world and on text from another.
 #[test]
 fn the_gap_to_held_out_text_is_that_of_the_two_worlds() {
-    // The teacher is the data of the training text.
+    // The teacher is exactly the distribution of the training text.
     let training = World::new(1.0);
     let held_out = World {
         p: World::new(0.6).teacher,
@@ -473,7 +473,7 @@ fn the_gap_to_held_out_text_is_that_of_the_two_worlds() {
     assert!((got.nll_gap.mean - truth).abs() < noise(&got.nll_gap));
     assert_eq!(got.auto_margin, Some(got.nll_gap.mean));
     assert!(got.accuracy_gap.unwrap().mean > 0.0);
-    // The other way round the gap is below 0, and no margin follows.
+    // The other way round the gap is negative, so there is no margin.
     let got = compare_held_out(&b, &figures_of(&b), &a, figures).unwrap();
     assert!(got.nll_gap.mean < 0.0 && got.auto_margin.is_none());
 }
@@ -510,7 +510,7 @@ fn two_selections_of_one_corpus_may_be_compared_if_they_have_nothing_in_common()
     let world = World::new(0.8);
     let (_dir, all) = world.labels(&world_plan(), 97);
     let figures = figures_of(&all);
-    // What is asked of a plan alone; the figures are of all sequences.
+    // Only the plans are checked here; the figures are of all sequences.
     let selected = |remainder: u64| {
         let mut set = all.clone();
         let kept = (0..N_SEQUENCES).filter(|id| id % 3 == remainder).collect();

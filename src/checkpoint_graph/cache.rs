@@ -1,4 +1,4 @@
-//! The cache: entries found, checked, made.
+//! The cache: finds, checks and makes entries.
 
 use super::error::CheckpointGraphError;
 use super::export::{GraphWork, Onlooker, config_json, graph_of, write_watched};
@@ -20,14 +20,13 @@ const ENTRY: &str = "entry.json";
 
 /// Hex digits of an entry's name: 128 bits.
 const NAME_DIGITS: usize = 32;
-/// Bytes for what is not weights: nodes, names, the gaps between tensors.
+/// Bytes allowed for everything but weights: nodes, names, gaps between tensors.
 const OVERHEAD_BYTES: u64 = 16 << 20;
-/// Between two looks at a lock that another process holds.
+/// Polling interval for a lock that another process holds.
 const LOCK_INTERVAL: Duration = Duration::from_millis(100);
-/// A directory of another machine in which nothing happened for so long is not in work.
+/// After this long without a change, another machine's directory counts as abandoned.
 const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 3600);
-/// Whoever may write into the cache, which tasks of several users may share, decides who may read its entries:
-/// by the process' mask.
+/// Permissions are left to the process's umask, since tasks of several users may share a cache.
 const DIR_MODE: u32 = 0o777;
 
 /// A graph in the cache.
@@ -37,11 +36,11 @@ pub struct CachedGraph {
     pub model: PathBuf,
     /// Whether this call made it.
     pub is_new: bool,
-    /// Size and BLAKE3 of it and of the files beside it, by name.
+    /// Size and BLAKE3 of it and of the files next to it, by name.
     pub files: Vec<(String, FileHash)>,
 }
 
-/// What an entry holds, beside the file that says so.
+/// The files of an entry, except the one that lists them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Entry {
     files: Vec<EntryFile>,
@@ -54,11 +53,11 @@ struct EntryFile {
     hash: FileHash,
 }
 
-/// The graph of `checkpoint` in the directory `cache`, made if it is not there or not whole. `sources` are the
+/// The graph of `checkpoint` in the directory `cache`, made if it is missing or damaged. `sources` are the
 /// BLAKE3 of the checkpoint's files, in order.
 ///
 /// # Errors
-/// [`CheckpointGraphError`]: too little room is told before anything is written.
+/// [`CheckpointGraphError`]; too little disk space is reported before anything is written.
 pub fn cached_graph<'a>(
     checkpoint: &Checkpoint,
     sources: impl Iterator<Item = &'a str>,
@@ -66,7 +65,7 @@ pub fn cached_graph<'a>(
     cache: &Path,
     onlooker: Onlooker<'_>,
 ) -> Result<CachedGraph, CheckpointGraphError> {
-    // The description too: another reading of the same files is another graph.
+    // The description is hashed too: if the same files are read differently, the graph differs.
     let description = format!("{:?}", checkpoint.spec);
     let said = [&*description, &config_json(&checkpoint.spec)];
     let entry = cache.join(entry_name(sources, said, options));
@@ -80,7 +79,7 @@ pub fn cached_graph<'a>(
     if let Some(there) = whole_entry(&entry) {
         return Ok(there);
     }
-    // Without locks whoever left them may be at work: they stay.
+    // Without locks their makers may still be running, so leftovers stay.
     if lock.is_some() {
         sweep(&entry)?;
     }
@@ -101,7 +100,7 @@ fn entry_name<'a>(
     hex[..NAME_DIGITS].to_owned()
 }
 
-/// An entry of which every file is what was written: it is read whole.
+/// The entry, if every file matches its hash. This reads all of it.
 fn whole_entry(entry: &Path) -> Option<CachedGraph> {
     let bytes = std::fs::read(entry.join(ENTRY)).ok()?;
     let said = from_checked_json::<Entry>(&bytes).ok()?;
@@ -122,7 +121,7 @@ fn graph(entry: &Path, is_new: bool, files: Vec<EntryFile>) -> CachedGraph {
     }
 }
 
-/// The lock of the cache, once nobody else has it; none where there are no locks.
+/// The lock of the cache, once no other process holds it; `None` if the filesystem has no locks.
 fn wait_for_lock(
     cache: &Path,
     entry: &Path,
@@ -146,14 +145,14 @@ fn wait_for_lock(
     }
 }
 
-/// Begins the names of directories in which this entry is made.
+/// Prefix of the temporary directories in which this entry is made.
 fn part_prefix(entry: &Path) -> String {
     let name = entry.file_name().unwrap_or_default().to_string_lossy();
     format!(".{name}.")
 }
 
-/// Removes what killed makers of this entry left. Whoever has the lock is the only one at work, but for
-/// another machine that sees no locks where this one does.
+/// Removes leftovers of killed makers of this entry. The holder of the lock is the only maker, unless another
+/// machine sees no locks on this filesystem.
 fn sweep(entry: &Path) -> Result<(), StorageError> {
     let cache = entry.parent().unwrap_or(Path::new("."));
     let of_entry = part_prefix(entry);
@@ -184,7 +183,7 @@ fn make(
     let cache = entry.parent().unwrap_or(Path::new("."));
     check_room(cache, model.n_bytes() + OVERHEAD_BYTES)?;
     let io = |source| StorageError::io("create a directory in", cache, source);
-    // Removed when it is dropped, unless it has another name by then.
+    // Removed on drop unless renamed by then.
     let part = tempfile::Builder::new()
         .prefix(&format!("{}{}.", part_prefix(entry), host()))
         .permissions(Permissions::from_mode(DIR_MODE))
@@ -212,8 +211,8 @@ fn check_room(cache: &Path, n_bytes: u64) -> Result<(), CheckpointGraphError> {
     }
 }
 
-/// Makes the directory an entry. Without locks another process may have published it meanwhile: that one stays
-/// if it is whole, since somebody may be reading it. A damaged one gives way.
+/// Renames the directory to the entry's name. Without locks another process may have published the entry
+/// meanwhile: it is kept if intact, since it may be in use, and replaced if damaged.
 fn publish(
     part: &Path,
     entry: &Path,

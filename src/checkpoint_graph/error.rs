@@ -7,7 +7,7 @@ use crate::pretrained::PretrainedError;
 use crate::storage::StorageError;
 use std::path::{Path, PathBuf};
 
-/// A checkpoint whose graph cannot be made or kept.
+/// What can go wrong while a checkpoint's graph is made or cached.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointGraphError {
     /// A file cannot be read or written.
@@ -16,7 +16,7 @@ pub enum CheckpointGraphError {
     /// The checkpoint cannot be read.
     #[error(transparent)]
     Pretrained(#[from] PretrainedError),
-    /// Its description makes no graph.
+    /// No graph can be built from its description.
     #[error("the checkpoint {} cannot become a graph", dir.display())]
     Decoder {
         /// The checkpoint.
@@ -46,11 +46,11 @@ pub enum CheckpointGraphError {
     /// The disk has less room than the graph takes.
     #[error("no room for the teacher's graph in {}: it takes {n_bytes} bytes, and {n_free} are free; free some space, name another place with --teacher-cache, or take smaller weights", dir.display())]
     NoRoom {
-        /// Where it was to go.
+        /// Where it would go.
         dir: PathBuf,
-        /// What it takes.
+        /// Bytes that it takes.
         n_bytes: u64,
-        /// What is free.
+        /// Bytes that are free.
         n_free: u64,
     },
     /// The process was asked to stop.
@@ -62,7 +62,7 @@ pub enum CheckpointGraphError {
 }
 
 impl CheckpointGraphError {
-    /// Of the checkpoint in `dir`.
+    /// From an error while writing the graph of the checkpoint in `dir`.
     pub(super) fn of_file(dir: &Path, error: DecoderFileError<PretrainedError>) -> Self {
         match error {
             DecoderFileError::Storage(error) => error.into(),

@@ -9,40 +9,40 @@ use crate::storage::FileHash;
 use serde_json::json;
 use std::path::Path;
 
-/// What takes long.
+/// The slow steps, which are reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GraphWork<'a> {
-    /// Another process is writing into the cache: perhaps this very graph.
+    /// Waiting for another process that is writing into the cache, perhaps this same graph.
     Waiting {
         /// The cache.
         cache: &'a Path,
     },
     /// A graph is being written.
     Writing {
-        /// The name that it gets at the end.
+        /// Its final path.
         path: &'a Path,
         /// Bytes of its weights.
         n_bytes: u64,
     },
 }
 
-/// Is told of work when it begins; what it gives back is told how many bytes are written by now, and at
-/// the end exactly [`GraphWork::Writing::n_bytes`].
+/// Called when work begins. The closure that it returns is called with the bytes written so far, and at the end
+/// with exactly [`GraphWork::Writing::n_bytes`].
 pub type OnWork<'a> = &'a dyn Fn(GraphWork<'_>) -> Box<dyn Fn(u64)>;
 
-/// Who looks on while a graph is made.
+/// Observes the making of a graph, and may stop it.
 #[derive(Clone, Copy)]
 pub struct Onlooker<'a> {
     /// Asks for a stop.
     pub interrupt: &'a Interrupt,
-    /// Is told what is being done.
+    /// Called when a slow step begins.
     pub on_work: OnWork<'a>,
 }
 
-/// Writes the graph of a checkpoint, in place of whatever has the name `path`. Tells what has which hash.
+/// Writes the graph of a checkpoint, replacing any file at `path`. Returns the name and hash of each file.
 ///
 /// # Errors
-/// [`CheckpointGraphError`]; nothing of what was there is lost then.
+/// [`CheckpointGraphError`]; the earlier file is then kept.
 pub fn export_checkpoint(
     checkpoint: &Checkpoint,
     path: &Path,
@@ -54,7 +54,7 @@ pub fn export_checkpoint(
     write_watched(path, path, &model, checkpoint, place, onlooker)
 }
 
-/// The `config.json` that goes beside a graph: what a reader of the graph has to know of its positions.
+/// The `config.json` next to a graph, which gives its limits on positions.
 pub fn config_json(spec: &DecoderSpec) -> String {
     let mut config = json!({ "max_position_embeddings": spec.max_positions });
     if let Some(original) = spec.original_positions() {
@@ -74,7 +74,7 @@ pub(super) fn graph_of(
     })
 }
 
-/// Writes to `path` what is called `target` at the end.
+/// Writes to `path` a graph that will be renamed to `target`.
 pub(super) fn write_watched(
     path: &Path,
     target: &Path,
@@ -90,7 +90,7 @@ pub(super) fn write_watched(
     });
     let watch = Watch {
         interrupt,
-        // Nodes and gaps are written too; the end is told when it is there.
+        // Nodes and gaps count too, so the total is reported only at the end.
         on_written: &|n_written| on_written(n_written.min(n_bytes - 1)),
     };
     let written = write_decoder(path, model, checkpoint, place, watch);

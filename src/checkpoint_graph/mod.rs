@@ -1,7 +1,7 @@
-//! A checkpoint's graph: written where somebody wants it, or into a cache that tasks share.
+//! A checkpoint's graph, written to a given path or into a cache that tasks share.
 //!
-//! A cache is a directory with one directory an entry, named by a hash over the checkpoint's files, the dialect,
-//! the format of the weights and the version of the graphs: the same inputs are the same entry, and nothing else is.
+//! A cache is a directory with one subdirectory per entry, named by a hash over the checkpoint's files, the dialect,
+//! the format of the weights and the version of the graphs, so each set of inputs has its own entry.
 //!
 //! ```text
 //! teacher-cache/
@@ -12,10 +12,10 @@
 //!     entry.json         size and BLAKE3 of the files above
 //! ```
 //!
-//! Whoever makes an entry holds the lock of the cache's directory meanwhile; others wait, and find it. On a
-//! filesystem without such locks, as NFS is, several may make the same at once, each in a directory of its own: the
-//! first to end publishes, the others check that and take it. An entry is checked whole before it is used, and one
-//! that is damaged is made again.
+//! The process that makes an entry holds the lock of the cache's directory; others wait and then find the entry. On
+//! a filesystem without such locks, such as NFS, several may make the same entry at once, each in its own
+//! directory: the first to finish publishes it, and the others check and use that one. Every file of an entry is
+//! checked before use, and a damaged entry is made again.
 
 mod cache;
 mod error;

@@ -5,12 +5,12 @@ use super::lexicon::Lexicon;
 use super::story::document;
 use std::io::Write;
 
-/// What fixes a generated corpus, byte for byte.
+/// The settings that determine a generated corpus, byte for byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CorpusSettings {
-    /// Another seed is another language and other stories.
+    /// A different seed gives a different language and different stories.
     pub seed: u64,
-    /// Bytes of text to reach; the last document is written whole.
+    /// Bytes of text to reach; the last document is completed.
     pub n_text_bytes: u64,
 }
 
@@ -68,8 +68,8 @@ mod tests {
 
     #[test]
     fn the_first_bytes_of_seed_1_are_what_they_were() {
-        // blake3 of the file for seed 1 and 100,000 bytes; it moves only when the generator changes,
-        // and then the labels of every demo change with it.
+        // blake3 of the file for seed 1 and 100,000 bytes; it changes only with the generator, and then the
+        // labels of every demo change too.
         let hash = blake3::hash(corpus(1, 100_000).0.as_bytes()).to_hex();
         assert_eq!(
             hash.as_str(),

@@ -1,5 +1,5 @@
-//! Random draws that depend on a key and a counter alone, so that document 7 is the same whether
-//! or not documents 0 to 6 were made.
+//! Random draws that depend only on a key and a counter, so that document 7 is the same whether or not
+//! documents 0 to 6 were generated.
 
 use crate::splitmix::{GOLDEN, splitmix64};
 
@@ -27,7 +27,7 @@ impl Draws {
     /// Uniform in `0..n`; `n` must not be 0.
     pub(super) fn below(&mut self, n: usize) -> usize {
         assert!(n > 0, "a draw needs something to draw from");
-        // The high half of a 128-bit product: without a modulo's bias toward small numbers.
+        // The high half of a 128-bit product avoids the modulo's bias towards small numbers.
         ((u128::from(self.next_u64()) * n as u128) >> 64) as usize
     }
 
@@ -40,9 +40,9 @@ impl Draws {
         &items[self.below(items.len())]
     }
 
-    /// An index in `0..n` with Zipf's frequencies: index i in proportion to 1 / (i + 2).
+    /// An index in `0..n` with Zipf's frequencies: index i has probability proportional to 1 / (i + 2).
     ///
-    /// The weights are integers, so no rounding of floats differs between machines.
+    /// The weights are integers, so float rounding cannot differ between machines.
     pub(super) fn zipf(&mut self, n: usize) -> usize {
         const SCALE: usize = 1 << 20;
         let total: usize = (0..n).map(|i| SCALE / (i + 2)).sum();
@@ -81,7 +81,7 @@ mod tests {
             counts[draws.zipf(20)] += 1;
         }
         assert!(counts.iter().all(|&count| count > 0));
-        // 1/2 against 1/11: 5.5 times, within sampling error.
+        // 1/2 to 1/11 is a ratio of 5.5, within sampling error.
         assert!((4.5..6.5).contains(&(f64::from(counts[0]) / f64::from(counts[9]))));
     }
 }

@@ -9,7 +9,7 @@ pub enum DemoError {
         "cannot write the generated corpus; check space and permissions of the output directory"
     )]
     WriteCorpus {
-        /// What the writer said.
+        /// The writer's error.
         #[source]
         source: std::io::Error,
     },
@@ -21,7 +21,7 @@ pub enum DemoError {
         /// Tokens given.
         n_tokens: usize,
     },
-    /// A token that the vocabulary does not have.
+    /// A token outside the vocabulary.
     #[error(
         "token {token} at offset {offset} is outside the vocabulary of {vocab_size}; \
          give the vocabulary size of the tokenizer that made the tokens"
@@ -34,13 +34,13 @@ pub enum DemoError {
         /// V.
         vocab_size: usize,
     },
-    /// The output directory has something else in it.
+    /// The output directory contains something else.
     #[error("{dir} is not empty and contains no demo; choose another --output")]
     NotADemo {
         /// The directory.
         dir: PathBuf,
     },
-    /// The output directory has a demo with other settings.
+    /// The output directory contains a demo with other settings.
     #[error(
         "{dir} contains a demo with other settings ({dir}/demo.json lists them); use the same settings, choose another --output, or remove it"
     )]
@@ -48,7 +48,7 @@ pub enum DemoError {
         /// The directory.
         dir: PathBuf,
     },
-    /// The counted teacher is one of generated text.
+    /// The n-gram teacher needs generated text.
     #[error(
         "--teacher ngram works on generated text and trains nothing: omit --corpus and --quick"
     )]
@@ -58,7 +58,7 @@ pub enum DemoError {
         "{n_bytes} bytes of text are too few: at least {least} are needed; give --corpus more text, or omit it for generated text"
     )]
     TooLittleText {
-        /// Bytes there.
+        /// Bytes of text given.
         n_bytes: usize,
         /// Bytes needed.
         least: usize,
@@ -68,19 +68,19 @@ pub enum DemoError {
         "the demo stopped at: {command} (exit code {code}); when that is fixed, the same `saltworks demo` resumes from there"
     )]
     Step {
-        /// As it could be typed.
+        /// The command line.
         command: String,
         /// Its exit code; 1 where a signal ended it.
         code: u8,
     },
-    /// The other program is not there.
+    /// The other program is missing.
     #[error(
         "cannot start {program}, expected in the same directory as this program; build both with `cargo build --release`"
     )]
     NoProgram {
         /// Where it was looked for.
         program: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },

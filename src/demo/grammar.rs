@@ -3,7 +3,7 @@
 use super::draws::Draws;
 use super::lexicon::{Field, Lexicon, Noun, Verb, capitalised};
 
-/// When a document's events happen; every verb of it agrees.
+/// Tense of a document's events; all its verbs agree with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tense {
     Past,
@@ -26,7 +26,7 @@ impl Phrase {
     }
 }
 
-/// Draws words of one topic, with some of the common ones between.
+/// Draws words of one topic, mixed with common words.
 pub(super) struct Speaker<'a> {
     lexicon: &'a Lexicon,
     topic: &'a Field,
@@ -93,7 +93,7 @@ impl<'a> Speaker<'a> {
         }
     }
 
-    /// A subject whose verb may stand far from it: "the dorn near the old pails that she found".
+    /// A subject that may be far from its verb: "the dorn near the old pails that she found".
     pub(super) fn distant_subject(&self, draws: &mut Draws) -> Phrase {
         let head = self.thing(draws);
         let text = match draws.below(3) {
@@ -128,7 +128,7 @@ impl<'a> Speaker<'a> {
         }
     }
 
-    /// "had" or "has", of one person.
+    /// "had" or "has", for a singular subject.
     pub(super) fn has(&self) -> &'static str {
         if self.tense == Tense::Past {
             "had"
@@ -137,7 +137,7 @@ impl<'a> Speaker<'a> {
         }
     }
 
-    /// "said" or "says", of one person.
+    /// "said" or "says", for a singular subject.
     pub(super) fn says(&self) -> &'static str {
         if self.tense == Tense::Past {
             "said"
@@ -146,7 +146,7 @@ impl<'a> Speaker<'a> {
         }
     }
 
-    /// A whole clause with `subject` in front, no capital and no full stop.
+    /// A whole clause that begins with `subject`, without a capital or a full stop.
     pub(super) fn clause(&self, subject: &Phrase, draws: &mut Draws) -> String {
         let verb = self.verb(draws);
         let finite = self.agreeing(verb, subject.is_plural);
@@ -192,7 +192,7 @@ pub(super) fn with_article(words: &str) -> String {
     format!("{article} {words}")
 }
 
-/// The English word for 0 to 20, and digits past that.
+/// The English word for 0 to 20 ("none" for 0), then digits.
 pub(super) fn number_word(n: usize) -> String {
     const WORDS: [&str; 21] = [
         "none",

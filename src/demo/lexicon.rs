@@ -1,9 +1,9 @@
-//! The invented language's words: made of syllables, inflected like English ones.
+//! The words of the invented language: made of syllables and inflected like English ones.
 
 use super::draws::Draws;
 use std::collections::HashSet;
 
-/// Topics that words belong to; a paragraph stays within one.
+/// Number of topics that words belong to; each paragraph is on one topic.
 pub(super) const N_TOPICS: usize = 24;
 const N_COMMON_NOUNS: usize = 60;
 const N_COMMON_VERBS: usize = 40;
@@ -37,7 +37,7 @@ pub(super) struct Noun {
     pub(super) plural: String,
 }
 
-/// A verb in the forms that the grammar asks for.
+/// A verb in the forms that the grammar needs.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Verb {
     pub(super) base: String,
@@ -46,7 +46,7 @@ pub(super) struct Verb {
     pub(super) gerund: String,
 }
 
-/// Content words of one topic, or the common ones; the most frequent first.
+/// Content words of one topic, or the common ones, most frequent first.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Field {
     pub(super) nouns: Vec<Noun>,
@@ -64,7 +64,7 @@ pub(super) struct Lexicon {
 }
 
 impl Lexicon {
-    /// The words of `seed`.
+    /// The words for `seed`.
     pub(super) fn new(seed: u64) -> Self {
         let mut mint = Mint::new(seed);
         let common = mint.field(N_COMMON_NOUNS, N_COMMON_VERBS, N_COMMON_ADJECTIVES);
@@ -81,7 +81,7 @@ impl Lexicon {
         }
     }
 
-    /// How many different written forms there are.
+    /// Number of distinct written forms.
     #[cfg(test)]
     fn n_forms(&self) -> usize {
         let forms_of =
@@ -91,7 +91,7 @@ impl Lexicon {
     }
 }
 
-/// Coins words, none twice.
+/// Coins words, never the same one twice.
 struct Mint {
     draws: Draws,
     coined: HashSet<String>,

@@ -1,26 +1,27 @@
-//! Trigram statistics of a token stream, as the two tables that a look-up model needs.
+//! Trigram statistics of a token stream, as the two tables of a look-up model.
 
 use super::DemoError;
 use std::cmp::Reverse;
 
-/// A trigram model with back-off, spelt out as states: each context of two tokens leads to a state,
-/// and each state has one distribution over the vocabulary.
+/// A trigram model with back-off, as states: each context of two tokens maps to a state, and each state has one
+/// distribution over the vocabulary.
 ///
-/// Letters: V vocabulary, S states (S >= V). State s < V is the bigram context `s`; the others are
-/// the most frequent contexts of two tokens, which have a distribution of their own.
+/// Letters: V vocabulary, S states (S >= V). State s < V is the bigram context `s`; the others are the most
+/// frequent contexts of two tokens, each with its own distribution.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NgramTeacher {
     /// V.
     pub vocab_size: usize,
-    /// `[V + 1, V]` the state of (the token before, the current token); row V is "nothing before".
+    /// `[V + 1, V]` the state of (the token before, the current token); row V means that there is no token
+    /// before.
     pub state_of_context: Vec<i32>,
     /// `[S, V]` nats, log-probabilities of the next token; each row sums to 1 as probabilities.
     pub log_probs_sv: Vec<f32>,
 }
 
 impl NgramTeacher {
-    /// Fits the model to one stream of ids below `vocab_size`, with at most `n_states_max` states
-    /// (V at least are made; memory and file size are about `4 * V * (V + S)` bytes).
+    /// Fits the model to one stream of ids below `vocab_size`, with at most `n_states_max` states (but at least
+    /// V; memory and file size are about `4 * V * (V + S)` bytes).
     ///
     /// # Errors
     /// [`DemoError::TooFewTokens`] and [`DemoError::TokenOutOfRange`].
@@ -62,7 +63,7 @@ impl NgramTeacher {
         &self.log_probs_sv[state * self.vocab_size..][..self.vocab_size]
     }
 
-    /// Nats a token, the mean over the targets of one sequence (its first token is only context).
+    /// Mean NLL over the targets of one sequence, nats per token (the first token is only context).
     pub fn mean_nll(&self, tokens: &[u32]) -> f64 {
         let nll = |at: usize| {
             let previous = at.checked_sub(2).map(|before| tokens[before]);
@@ -72,7 +73,7 @@ impl NgramTeacher {
     }
 }
 
-/// Nats: what a teacher that knew only token frequencies would score.
+/// Entropy of the token frequencies in nats: the NLL of a teacher that knows only those.
 pub fn unigram_entropy(tokens: &[u32], vocab_size: usize) -> f64 {
     let mut counts = vec![0_u32; vocab_size];
     for &token in tokens {
@@ -166,8 +167,8 @@ fn state_counts(
     counts
 }
 
-/// Appends p(y) = (count(y) + n_distinct * lower(y)) / (total + n_distinct): the more different
-/// tokens a context was followed by, the more is left for the others (Witten and Bell 1991).
+/// Appends p(y) = (count(y) + n_distinct * lower(y)) / (total + n_distinct): the more distinct tokens followed
+/// a context, the more probability is left for others (Witten and Bell 1991).
 fn push_witten_bell(probs: &mut Vec<f64>, counts: &[u32], lower: &[f64]) {
     let total: f64 = counts.iter().map(|&count| f64::from(count)).sum();
     let n_distinct = counts.iter().filter(|&&count| count > 0).count().max(1) as f64;

@@ -1,5 +1,5 @@
-//! Documents: a cast, things in places, sections with a refrain. What is said once stays true to
-//! the end of the document, so a reader that remembers predicts better.
+//! Documents: a cast, things in places, sections with a refrain. Facts stay true to the end of the document, so
+//! a reader that remembers them predicts better.
 
 use super::draws::Draws;
 use super::grammar::{Phrase, Speaker, Tense, number_word, sentence, with_article};
@@ -9,7 +9,7 @@ const N_SECTIONS: usize = 3;
 const SECTION_NAMES: [&str; N_SECTIONS] = ["Morning", "Noon", "Evening"];
 const ORDINALS: [&str; 3] = ["First", "Then", "At last"];
 
-/// Somebody who is introduced once and then referred to by name, trade or pronoun.
+/// A character who is introduced once and then referred to by name, trade or pronoun.
 struct Person<'a> {
     name: &'a str,
     trade: String,
@@ -24,7 +24,7 @@ impl Person<'_> {
     }
 }
 
-/// One document in the making.
+/// State of the document being written.
 struct Story<'a> {
     lexicon: &'a Lexicon,
     draws: Draws,
@@ -121,8 +121,8 @@ impl<'a> Story<'a> {
         }
     }
 
-    /// Somebody of the cast: introduced at first, then a pronoun if the last sentence was about
-    /// them too, or their name or trade.
+    /// A member of the cast: introduced on first mention, later a pronoun if the last sentence was about them
+    /// too, else their name or trade.
     fn person(&mut self) -> Phrase {
         let keeps = self.last_subject.filter(|_| self.draws.chance(55));
         let idx = keeps.unwrap_or_else(|| self.draws.zipf(self.cast.len()));
@@ -165,7 +165,7 @@ impl<'a> Story<'a> {
         ))
     }
 
-    /// Arithmetic in words that always comes out right.
+    /// A correct sum in words.
     fn sum(&mut self, speaker: &Speaker<'a>) -> String {
         let (one, other) = (2 + self.draws.below(7), 2 + self.draws.below(7));
         let things = &speaker.noun(&mut self.draws).plural;
@@ -190,7 +190,7 @@ impl<'a> Story<'a> {
         ))
     }
 
-    /// Numbers one after the other: after two of them the rest is certain.
+    /// Consecutive numbers: the first determines the rest.
     fn counting(&mut self, speaker: &Speaker<'a>) -> String {
         let start = 1 + self.draws.below(9);
         let things = &speaker.noun(&mut self.draws).plural;
@@ -208,7 +208,7 @@ impl<'a> Story<'a> {
         ))
     }
 
-    /// Where a thing is: the same place all through the document.
+    /// Where a thing is, which is the same throughout the document.
     fn whereabouts(&mut self, speaker: &Speaker<'a>) -> String {
         let (thing, place) = *self.draws.pick(&self.hidden);
         self.last_subject = None;
@@ -241,7 +241,7 @@ impl<'a> Story<'a> {
         )
     }
 
-    /// A list in a fixed order of connectives.
+    /// A list with a fixed order of connectives.
     fn steps(&mut self, speaker: &Speaker<'a>) -> String {
         let mut parts = Vec::new();
         for ordinal in ORDINALS {
@@ -259,7 +259,7 @@ impl<'a> Story<'a> {
         format!("{}.", parts.join("; "))
     }
 
-    /// The cast once more, each with the trade and town that they were given.
+    /// The cast again, each with their trade and town.
     fn ending(&self) -> String {
         let mut lines = vec!["Those who were there:".to_owned()];
         for person in &self.cast {
@@ -273,7 +273,7 @@ impl<'a> Story<'a> {
     }
 }
 
-/// Three things, each with the one place that it is in.
+/// Three things, each with its place.
 fn hidden<'a>(speaker: &Speaker<'a>, draws: &mut Draws) -> Vec<(&'a Noun, &'a Noun)> {
     let mut hidden: Vec<(&Noun, &Noun)> = Vec::new();
     while hidden.len() < 3 {
@@ -304,7 +304,7 @@ fn cast<'a>(lexicon: &'a Lexicon, speaker: &Speaker<'a>, draws: &mut Draws) -> V
             name,
             trade: format!("{}er", speaker.noun(draws).singular),
             town: &lexicon.towns[lives],
-            // A name has its pronoun in every document.
+            // A name has the same pronoun in every document.
             is_she: name_idx.is_multiple_of(2),
             is_introduced: false,
         });

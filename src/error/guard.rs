@@ -1,6 +1,5 @@
-//! Calls into libraries that panic over some files and some texts (`tokenizers`: a decoder that is no
-//! JSON, a regular expression past its retry limit; `parquet`: a damaged page): here that becomes an
-//! error.
+//! Turns panics into errors, for calls into libraries that panic on some files and texts (`tokenizers`: a
+//! decoder that is not JSON, a regular expression past its retry limit; `parquet`: a damaged page).
 
 use std::any::Any;
 use std::cell::Cell;
@@ -8,12 +7,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
 thread_local! {
-    /// Whether this thread is in such a call, whose panics are told as errors.
+    /// Whether this thread is inside such a call.
     static IS_GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `work`; a panic inside comes as its message, and nothing is printed of it. What `work` touches
-/// must not be used after that, or hold no broken state.
+/// Runs `work`. If it panics, returns the panic's message and prints nothing. After a panic, whatever `work`
+/// touched must be in a valid state or not be used again.
 ///
 /// # Errors
 /// The message of the panic.
@@ -25,7 +24,7 @@ pub(crate) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     result.map_err(|panic| format!("the library that reads it failed: {}", message_of(&*panic)))
 }
 
-/// Puts a hook in front of the one that prints panics, once a process.
+/// Installs, once per process, a panic hook that skips printing for guarded calls.
 fn quieten_guarded_panics() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {

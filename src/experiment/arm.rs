@@ -1,4 +1,4 @@
-//! An arm: its configuration as it is resolved, and what it needs.
+//! An arm: its resolved configuration and its inputs.
 
 use super::config::{ArmConfig, ExperimentConfig};
 use super::cost::{LabelNeed, Scoring};
@@ -21,34 +21,34 @@ pub(super) const OWN_KEYS: &[&str] = &[
     "branch_from",
     "checkpoint.keep_steps",
 ];
-/// Its facts, in its directory.
+/// File of its facts, in its directory.
 const FACTS_NAME: &str = "arm.json";
 
-/// An arm that could be trained: everything that it reads was opened.
+/// An arm whose inputs have all been opened, so that it can be trained.
 #[derive(Debug)]
 pub(super) struct Arm {
     /// Its name.
     pub(super) name: String,
-    /// Every default filled in; seed and output are those of the first cell.
+    /// With all defaults filled in; seed and output are those of the first cell.
     pub(super) config: RunConfig,
-    /// What it reads, by contents.
+    /// Its inputs, identified by contents.
     pub(super) sources: Sources,
-    /// The tokenizer of everything that it reads.
+    /// The tokenizer of all its inputs.
     pub(super) tokenizer: TokenizerFacts,
-    /// What the results say of it.
+    /// Its facts for the results.
     pub(super) facts: ArmFacts,
     /// The labels that it reads.
     pub(super) labels: Option<LabelSource>,
-    /// Fingerprints that the labels had when the first of its runs began: the others are to read the
-    /// same of them, should they have been extended since.
+    /// Fingerprints of the labels when the first of its runs began: if labels were extended since, the other
+    /// runs must still read the same part.
     pub(super) labels_then: Vec<String>,
-    /// What is worth a line of its inputs.
+    /// Notes on its inputs.
     notes: Vec<String>,
-    /// Whether it selects, and says of no labels that they were scored for that.
+    /// Whether it uses a selection without naming the labels that were scored for it.
     is_unscored: bool,
 }
 
-/// What the results say of an arm, kept in `runs/ARM/arm.json`: they can be written from there when
+/// Facts about an arm for the results, saved in `runs/ARM/arm.json`, so that results can be written even when
 /// its inputs are gone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct ArmFacts {
@@ -56,18 +56,18 @@ pub(super) struct ArmFacts {
     pub(super) settings: Vec<String>,
     /// Steps of a whole run.
     pub(super) n_steps: u64,
-    /// Positions a step.
+    /// Positions per step.
     pub(super) tokens_per_step: u64,
     /// Parameters of the model.
     pub(super) n_params: u64,
-    /// What it needs of labels.
+    /// Its need of labels.
     pub(super) labels: LabelNeed,
-    /// Positions that had to be scored for it beside.
+    /// Positions that had to be scored in addition.
     pub(super) n_scored_tokens: u64,
 }
 
 impl Arm {
-    /// Opens all that the arm reads, as a run of it would before its first step.
+    /// Opens all inputs of the arm, as a run would before its first step.
     pub(super) fn open(
         config: &ExperimentConfig,
         name: &str,
@@ -85,7 +85,7 @@ impl Arm {
         let resolved = inputs.config.clone();
         let seq_len = inputs.seq_len() as u64;
         let scoring = Scoring::of(name, &arm.scored)?;
-        // Labels that the selection was made from came of one pass with their scores.
+        // Labels from which the selection was made come from the same pass as the scores.
         let labels = LabelNeed::of(name, &overview, &scoring)?;
         Ok(Self {
             name: name.to_owned(),
@@ -109,7 +109,7 @@ impl Arm {
 }
 
 impl Arm {
-    /// What is likely not to be meant.
+    /// Notes on what is probably unintended.
     pub(super) fn notes(&self) -> Vec<String> {
         let unscored = self.is_unscored.then(|| {
             format!(
@@ -125,7 +125,7 @@ impl Arm {
     }
 }
 
-/// That of the first run of the arm that has begun.
+/// The labels' fingerprints recorded by the arm's first run that has begun.
 fn labels_then(config: &ExperimentConfig, arm: &str) -> Result<Vec<String>, TrainError> {
     for seed in &config.seeds {
         let dir = arm_dir(&config.output, arm).join(format!("seed-{seed}"));
@@ -136,7 +136,7 @@ fn labels_then(config: &ExperimentConfig, arm: &str) -> Result<Vec<String>, Trai
     Ok(Vec::new())
 }
 
-/// Of the notes on its inputs, those that say what its results mean.
+/// The notes on its inputs that affect the meaning of results.
 fn of_same_text(inputs: &Inputs) -> Vec<String> {
     let labels = inputs.labels.iter().flat_map(LabelSource::teachers);
     let extended = labels.filter_map(LabelSource::note_of_extension);
@@ -144,12 +144,12 @@ fn of_same_text(inputs: &Inputs) -> Vec<String> {
 }
 
 impl ArmFacts {
-    /// Those of an arm that was opened before; `None` where none was.
+    /// Facts of an arm that was opened before; `None` if it never was.
     pub(super) fn read(output: &Path, arm: &str) -> Result<Option<Self>, ExperimentError> {
         json::read(&path(output, arm))
     }
 
-    /// Keeps them for when the inputs are not opened.
+    /// Saves them for when the inputs are not opened.
     pub(super) fn write(&self, output: &Path, arm: &str) -> Result<(), ExperimentError> {
         json::write(&path(output, arm), self)
     }
@@ -186,7 +186,7 @@ fn path(output: &Path, arm: &str) -> PathBuf {
     arm_dir(output, arm).join(FACTS_NAME)
 }
 
-/// The shared configuration with the arm's settings over it, and what the experiment sets.
+/// The shared configuration, overridden by the arm's settings and by what the experiment sets.
 pub(super) fn run_config(
     config: &ExperimentConfig,
     name: &str,
@@ -230,7 +230,7 @@ fn shared(config: &ExperimentConfig, overrides: &[String]) -> Result<RunConfig, 
     }
 }
 
-/// What a set has to be of.
+/// The tokenizer that evaluation sets must have.
 fn tokenizer_of(inputs: &Inputs) -> Result<TokenizerFacts, TrainError> {
     if let Some(path) = &inputs.config.data.tokenizer {
         return Ok(TokenizerFacts::of_tokenizer(path)?);

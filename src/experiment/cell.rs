@@ -12,15 +12,15 @@ use crate::storage::{remove_file, remove_tree};
 use crate::train::TrainError;
 use crate::train::run::{self, Observer, Outcome, Start};
 
-/// What a branch's model is not asked for again.
+/// A file in a branch's model directory that is not needed again.
 const ONNX_NAME: &str = "model.onnx";
 
-/// One cell in work.
+/// A cell being worked on.
 pub(super) struct CellWork<'a> {
     pub(super) experiment: &'a Experiment,
     pub(super) arm: &'a Arm,
     pub(super) cell: &'a Cell,
-    /// Its number, from 0 on.
+    /// Its index, from 0.
     pub(super) idx: usize,
     pub(super) interrupt: &'a Interrupt,
     pub(super) watch: &'a Watch<'a>,
@@ -28,7 +28,7 @@ pub(super) struct CellWork<'a> {
 }
 
 impl CellWork<'_> {
-    /// Does what is not done yet, and then takes away what nothing needs any more.
+    /// Does what is not done yet, then removes files that are no longer needed.
     pub(super) fn run(&self) -> Result<(), ExperimentError> {
         if self.experiment.is_done(self.cell)? {
             return self.tidy();
@@ -54,9 +54,8 @@ impl CellWork<'_> {
         score_missing(plan, &self.arm.sources, sets, &pool, self.interrupt)
     }
 
-    /// A trained model that has scores was compared with the inputs when the grid was opened; of
-    /// one without, the run itself says whether they are still those that it learnt from, or what it
-    /// recorded of them when it began.
+    /// A trained model with scores was compared with the inputs when the grid was opened. For one without, the
+    /// run itself checks that they are still those it was trained on, by what it recorded when it began.
     fn train(&self, run: &RunPlan) -> Result<(), ExperimentError> {
         if let Some(known) = ModelScores::read(run)? {
             return match run.has_sources() {
@@ -90,7 +89,7 @@ impl CellWork<'_> {
         Ok(())
     }
 
-    /// What only a resumption would need goes, once nothing of the cell is left to be done.
+    /// Removes what only a resumed run would need, once the cell is done.
     fn tidy(&self) -> Result<(), ExperimentError> {
         if self.experiment.config.keep_checkpoints {
             return Ok(());

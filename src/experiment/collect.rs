@@ -1,4 +1,4 @@
-//! Results from what is in the directory of an experiment.
+//! Collects results from the directory of an experiment.
 
 use super::arm::ArmFacts;
 use super::config::{ExperimentConfig, TeacherConfig};
@@ -17,17 +17,17 @@ use crate::train::metrics::{METRICS_NAME, MetricsLine, read_metrics};
 use crate::train::schedule::Stage;
 use std::path::Path;
 
-/// The results, in the directory of the experiment.
+/// File of the results, in the directory of the experiment.
 pub const RESULTS_NAME: &str = "results.json";
 
-/// The same as tables.
+/// File of the same results as tables.
 pub const MARKDOWN_NAME: &str = "results.md";
 
-/// What is there of all arms and seeds of `config`, whether the grid is finished or not. Nothing
-/// else than the directory of the experiment and the teacher's run is read.
+/// The results so far of all arms and seeds of `config`, whether the grid is finished or not. Reads only the
+/// directory of the experiment and the teacher's run.
 ///
 /// # Errors
-/// Files of the experiment that cannot be read; an experiment of which nothing is there yet.
+/// Files of the experiment that cannot be read; an experiment without any results yet.
 pub fn collect(config: &ExperimentConfig) -> Result<Results, ExperimentError> {
     let sets = read_sets(&config.output)?;
     let cost_of = |teacher: Option<&TeacherConfig>| teacher.map(TeacherCost::read).transpose();
@@ -72,17 +72,17 @@ pub fn collect(config: &ExperimentConfig) -> Result<Results, ExperimentError> {
     })
 }
 
-/// [`collect`], and `results.json` and `results.md` of it.
+/// As [`collect`]; also writes `results.json` and `results.md`.
 ///
 /// # Errors
-/// Those of [`collect`]; the filesystem's.
+/// As [`collect`]; the filesystem's error.
 pub fn write(config: &ExperimentConfig) -> Result<Results, ExperimentError> {
     let results = collect(config)?;
     write_results(&config.output, &results)?;
     Ok(results)
 }
 
-/// `results.json` and `results.md` in the directory `output`.
+/// Writes `results.json` and `results.md` in the directory `output`.
 pub(super) fn write_results(output: &Path, results: &Results) -> Result<(), ExperimentError> {
     json::write(&output.join(RESULTS_NAME), results)?;
     storage::sweep_abandoned(output, MARKDOWN_NAME)?;
@@ -128,14 +128,14 @@ fn arm_results(
     })
 }
 
-/// Positions a second that the teacher would label at the pace of its own training, as that was
-/// recorded: with as many operations per second, of which labelling needs fewer.
+/// Positions per second that the teacher would label if labelling ran at as many operations per second as its
+/// recorded training; labelling needs fewer operations per position.
 fn labelling_speed(teacher: &TeacherCost) -> Option<f64> {
     let speed = teacher.n_tokens as f64 / teacher.seconds?;
     Some(speed * TRAINING_FLOPS / LABELLING_FLOPS).filter(|speed| speed.is_normal())
 }
 
-/// The runs of a cell; `None` where the whole one has not begun.
+/// The runs of a cell; `None` if the whole run has not begun.
 fn run_results(
     config: &ExperimentConfig,
     facts: &ArmFacts,
@@ -156,7 +156,7 @@ fn run_results(
     let mut branches = Vec::new();
     for run in cell.branches.iter().chain([&cell.whole]) {
         if let Some(known) = ModelScores::read(run)? {
-            // What the whole run did after the branch point is not a part of the branch.
+            // What the whole run did after the branch point is not part of the branch.
             let before = stage_2_step.filter(|&step| step <= run.first_step);
             let stage_2 = before.map_or_else(|| stage_2_of(run), |step| Ok(Some(step)))?;
             branches.extend(branch_results(facts, run, &known, stage_2, sets));
@@ -171,7 +171,7 @@ fn run_results(
     }))
 }
 
-/// `None` where the model is not scored on all sets yet. `stage_2` is its first step of stage 2.
+/// `None` if the model is not scored on all sets yet. `stage_2` is its first step of stage 2.
 fn branch_results(
     facts: &ArmFacts,
     run: &RunPlan,
@@ -182,7 +182,7 @@ fn branch_results(
     let scores = sets.iter().map(|set| known.on(set).cloned());
     let scores: Vec<_> = scores.collect::<Option<_>>()?;
     let n_stage_1 = stage_2.map_or(run.n_steps, |step| run.n_steps.min(step.saturating_sub(1)));
-    // What is read again in another epoch was labelled once.
+    // Sequences read again in another epoch were labelled only once.
     let n_read = n_stage_1 * facts.tokens_per_step * facts.labels.n_teachers;
     let n_read = facts.labels.n_tokens.min(n_read);
     Some(BranchResults {

@@ -1,4 +1,4 @@
-//! What labels and their teacher cost.
+//! Costs of labels and their teacher.
 
 use super::TeacherCost;
 use super::config::TeacherConfig;
@@ -15,21 +15,21 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Floating point operations of training, a parameter and token: forward and backward pass.
+/// Floating point operations of training, per parameter and token: forward and backward pass.
 pub(super) const TRAINING_FLOPS: f64 = 6.0;
-/// The same of labelling: the forward pass.
+/// The same for labelling: only the forward pass.
 pub(super) const LABELLING_FLOPS: f64 = 2.0;
-/// How files of positions are called, in front of their number.
+/// Prefix of the names of files of positions.
 const POSITIONS: &str = "positions";
 
-/// What an arm needs of labels.
+/// An arm's need of labels.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct LabelNeed {
-    /// Positions whose `topk` or `samples` it learns from, at most; of several teachers, of each.
+    /// Maximum positions whose `topk` or `samples` it learns from, summed over teachers.
     pub(super) n_tokens: u64,
-    /// Bytes a position of the columns of that group, on disk, of all teachers together.
+    /// Bytes on disk per position of the columns of that group, of all teachers together.
     pub(super) bytes_per_token: Option<f64>,
-    /// Teachers whose labels are counted; 1 in files of versions that knew no more.
+    /// Number of teachers whose labels are counted; 1 in files of versions that supported only one.
     #[serde(default = "one")]
     pub(super) n_teachers: u64,
 }
@@ -39,9 +39,9 @@ fn one() -> u64 {
 }
 
 impl LabelNeed {
-    /// What the steps of a run of `arm` read; nothing of one that does not learn from labels.
+    /// What the steps of a run of `arm` read; nothing if it does not learn from labels.
     ///
-    /// Labels that were scored, and so counted with `scoring`, came of the same pass.
+    /// Labels that were scored come from the same pass, and are already counted in `scoring`.
     pub(super) fn of(
         arm: &str,
         overview: &Overview<'_>,
@@ -52,7 +52,7 @@ impl LabelNeed {
             return Ok(Self::default());
         };
         let coverage = &overview.coverage;
-        // What is seen again in another epoch was labelled once.
+        // Sequences read again in another epoch were labelled only once.
         let n_sequences = coverage.labelled_needed.min(coverage.labelled_there);
         let group = match policy.loss {
             _ if !inputs.stages.has_kd() => Group::Stats,
@@ -75,23 +75,23 @@ impl LabelNeed {
     }
 }
 
-/// Bytes a position of the columns of `group`; `None` of labels that are not finished.
+/// Bytes per position of the columns of `group`; `None` for labels that are not finished.
 fn bytes_of(arm: &str, dir: &Path, group: Group) -> Result<Option<f64>, ExperimentError> {
     let manifest = read_manifest(arm, dir)?;
     let bytes = manifest.map(|manifest| bytes_per_token(dir, &manifest, group));
     Ok(bytes.transpose()?)
 }
 
-/// What the scores that a selection was made from took.
+/// Cost of the scores from which a selection was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Scoring {
-    /// Positions of the directories that were scored, each once.
+    /// Positions of the scored directories, each directory counted once.
     pub(super) n_tokens: u64,
     dirs: BTreeSet<PathBuf>,
 }
 
 impl Scoring {
-    /// Of finished label directories.
+    /// From finished label directories.
     pub(super) fn of(arm: &str, dirs: &[PathBuf]) -> Result<Self, ExperimentError> {
         let dirs: BTreeSet<PathBuf> = dirs.iter().map(|dir| resolved(dir)).collect();
         let of_dir = |dir: &PathBuf| scored_tokens(arm, dir);
@@ -107,7 +107,7 @@ impl Scoring {
     }
 }
 
-/// One that cannot be resolved has no manifest either.
+/// A directory that cannot be resolved has no manifest either.
 fn resolved(dir: &Path) -> PathBuf {
     dir.canonicalize().unwrap_or(dir.to_path_buf())
 }
@@ -122,7 +122,7 @@ fn scored_tokens(arm: &str, dir: &Path) -> Result<u64, ExperimentError> {
     Ok(manifest.n_targets)
 }
 
-/// That of the labels in `dir`; `None` of labels that are not finished.
+/// The manifest of the labels in `dir`; `None` if they are not finished.
 fn read_manifest(arm: &str, dir: &Path) -> Result<Option<Manifest>, ExperimentError> {
     Manifest::read(dir).map_err(|source| ExperimentError::Labels {
         arm: arm.to_owned(),
@@ -130,7 +130,7 @@ fn read_manifest(arm: &str, dir: &Path) -> Result<Option<Manifest>, ExperimentEr
     })
 }
 
-/// Compressed bytes of the columns of `group`, a position, from the footers of all shards.
+/// Compressed bytes per position of the columns of `group`, from the footers of all shards.
 fn bytes_per_token(dir: &Path, manifest: &Manifest, group: Group) -> Result<f64, ViewError> {
     let files = manifest.shards.iter().flat_map(|shard| &shard.files);
     let mut columns = Vec::new();
@@ -150,10 +150,10 @@ fn bytes_per_token(dir: &Path, manifest: &Manifest, group: Group) -> Result<f64,
 }
 
 impl TeacherCost {
-    /// Of the training run in `teacher.run`.
+    /// From the training run in `teacher.run`.
     ///
     /// # Errors
-    /// A directory that is not that of a finished run.
+    /// A directory that does not contain a finished run.
     pub(super) fn read(teacher: &TeacherConfig) -> Result<Self, ExperimentError> {
         Self::of_run(&teacher.run).map_err(|source| ExperimentError::Teacher {
             run: teacher.run.clone(),
@@ -175,16 +175,16 @@ impl TeacherCost {
     }
 }
 
-/// What a run's `metrics.jsonl` says of its last step.
+/// A run's last step, from `metrics.jsonl`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct LastStep {
-    /// Positions learnt from.
+    /// Positions trained on.
     pub(super) n_tokens: u64,
     /// Seconds of all steps.
     pub(super) seconds: f64,
 }
 
-/// The last step that is logged; `None` before the first.
+/// The last logged step; `None` before the first.
 pub(super) fn last_step(run: &Path) -> Result<Option<LastStep>, TrainError> {
     let lines = read_metrics(&run.join(METRICS_NAME))?;
     Ok(lines.iter().rev().find_map(|line| match line {

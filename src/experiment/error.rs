@@ -14,7 +14,7 @@ pub enum ExperimentError {
     /// `experiment.toml`.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// An arm whose configuration makes no run, or whose inputs cannot be opened.
+    /// An arm whose configuration is not valid, or whose inputs cannot be opened.
     #[error("the arm {arm} cannot be trained")]
     Arm {
         /// Its name.
@@ -50,7 +50,7 @@ pub enum ExperimentError {
         #[source]
         source: Box<ShardsError>,
     },
-    /// What is there of a run is of another configuration, or of other inputs.
+    /// An existing run has another configuration or other inputs.
     #[error("cannot resume {cell}")]
     OtherRun {
         /// Which run.
@@ -79,7 +79,7 @@ pub enum ExperimentError {
         #[source]
         source: Box<TrainError>,
     },
-    /// The model of a finished run is not the one that its results are of.
+    /// The model of a finished run is not the one that was scored.
     #[error(
         "{cell}: {} is not the model that was scored (samples of it now have the BLAKE3 {got}, then {expected}): restore it, or remove {} to train that run again; its results are unchanged",
         path.display(), run.display()
@@ -89,9 +89,9 @@ pub enum ExperimentError {
         cell: String,
         /// The weights.
         path: PathBuf,
-        /// Of the weights that were scored.
+        /// BLAKE3 of the weights that were scored.
         expected: String,
-        /// Of those that are there.
+        /// BLAKE3 of the current weights.
         got: String,
         /// Directory of the run.
         run: PathBuf,
@@ -107,17 +107,17 @@ pub enum ExperimentError {
         #[source]
         source: Box<TrainError>,
     },
-    /// A branch is to leave a run at a step whose checkpoint is gone.
+    /// A branch needs a checkpoint of its run that is gone.
     #[error(
         "branches.shares contains {share}, but {} is past step {step} and has no checkpoint of it: remove the share, or remove that directory to train it again",
         run.display()
     )]
     BranchPointGone {
-        /// The share.
+        /// The branch's fraction of the steps.
         share: f64,
         /// Directory of the whole run.
         run: PathBuf,
-        /// Where the branch would leave it.
+        /// The step at which the branch begins.
         step: u64,
     },
     /// Too little room for all runs.
@@ -126,20 +126,20 @@ pub enum ExperimentError {
         output.display()
     )]
     Disk {
-        /// What is still to be written, MiB.
+        /// Space still needed, MiB.
         needed: u64,
-        /// What there is, MiB.
+        /// Free space, MiB.
         free: u64,
         /// Directory of the experiment.
         output: PathBuf,
     },
-    /// Results were asked for before there are any.
+    /// Results were requested before there are any.
     #[error("{} has no results yet: run `compare` without --report-only first", output.display())]
     Nothing {
         /// Directory of the experiment.
         output: PathBuf,
     },
-    /// A file of the experiment that something else has changed.
+    /// A damaged file of the experiment.
     #[error("{} is damaged ({reason}): remove it, and the same `compare` writes it again", path.display())]
     Damaged {
         /// The file.
@@ -147,7 +147,7 @@ pub enum ExperimentError {
         /// What is wrong with it.
         reason: String,
     },
-    /// Another process works on the same experiment.
+    /// Another process is working on the same experiment.
     #[error("another process is working on {}: wait for it; --report-only shows the results so far", output.display())]
     Locked {
         /// Directory of the experiment.
@@ -162,7 +162,7 @@ pub enum ExperimentError {
         cell: String,
         /// Finished cells.
         n_done: usize,
-        /// All that were asked for.
+        /// Requested cells.
         n_cells: usize,
     },
     /// From `view`: the footer of a shard.

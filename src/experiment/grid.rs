@@ -1,4 +1,4 @@
-//! The cells of a grid, and where each run of a cell is.
+//! The cells of a grid, and the directory of each run.
 
 use super::config::ExperimentConfig;
 use super::error::ExperimentError;
@@ -7,18 +7,18 @@ use crate::train::config::{LrShape, RunConfig, require};
 use crate::train::run::SOURCES_NAME;
 use std::path::{Path, PathBuf};
 
-/// One run: a whole one, or a branch that leaves it.
+/// One run: a whole run, or a branch of it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct RunPlan {
-    /// Fraction of the steps of a whole run, to 1.
+    /// Fraction of the steps of a whole run, up to 1.
     pub(super) share: f64,
-    /// Steps that are not its own: those before the branch.
+    /// Steps before the branch, which the whole run did.
     pub(super) first_step: u64,
-    /// Steps, those before the branch included.
+    /// Total steps, including those before the branch.
     pub(super) n_steps: u64,
     /// Its directory.
     pub(super) dir: PathBuf,
-    /// What its cell is called.
+    /// Name of its cell.
     pub(super) cell: String,
 }
 
@@ -29,9 +29,9 @@ pub(super) struct Cell {
     pub(super) arm: String,
     /// The seed.
     pub(super) seed: u64,
-    /// To the end.
+    /// The run to the end.
     pub(super) whole: RunPlan,
-    /// By rising share.
+    /// By increasing share.
     pub(super) branches: Vec<RunPlan>,
 }
 
@@ -70,17 +70,17 @@ impl Cell {
         }
     }
 
-    /// All runs in the order of work: the whole one is first, as the others leave it.
+    /// All runs in the order of work: the whole run first, since the others branch off it.
     pub(super) fn runs(&self) -> impl Iterator<Item = &RunPlan> {
         std::iter::once(&self.whole).chain(&self.branches)
     }
 
-    /// What it is called.
+    /// Its name.
     pub(super) fn name(&self) -> String {
         cell_name(&self.arm, self.seed)
     }
 
-    /// The configuration of one of its runs, from the resolved one of the arm.
+    /// The configuration of one of its runs, from the arm's resolved one.
     pub(super) fn config_of(&self, run: &RunPlan, arm: &RunConfig) -> RunConfig {
         let mut config = arm.clone();
         config.output = run.dir.clone();
@@ -101,22 +101,22 @@ impl Cell {
 }
 
 impl RunPlan {
-    /// Where its trained model is, or will be.
+    /// The directory of its trained model, whether it exists yet or not.
     pub(super) fn model_dir(&self) -> PathBuf {
         self.dir.join("final")
     }
 
-    /// Whether it is trained: the model appears whole, by one rename.
+    /// Whether it is trained: the model's directory appears by one rename.
     pub(super) fn is_trained(&self) -> bool {
         self.model_dir().is_dir()
     }
 
-    /// Whether what it was trained from is recorded.
+    /// Whether its training inputs are recorded.
     pub(super) fn has_sources(&self) -> bool {
         self.dir.join(SOURCES_NAME).is_file()
     }
 
-    /// Steps of its own that are still to be done.
+    /// Its own steps that are still to be done.
     pub(super) fn n_steps_left(&self) -> Result<u64, ExperimentError> {
         if self.is_trained() {
             return Ok(0);
@@ -126,7 +126,7 @@ impl RunPlan {
         Ok(self.n_steps.saturating_sub(done))
     }
 
-    /// What it is called among all runs of the grid.
+    /// Its name among all runs of the grid.
     pub(super) fn full_name(&self) -> String {
         format!("the {} of {}", self.name(), self.cell)
     }
@@ -159,8 +159,8 @@ fn branch_name(share: f64) -> String {
     format!("at-{percent}")
 }
 
-/// The schedule of all runs of a grid: one of `wsd` takes the experiment's decay; with branches it must
-/// be `wsd`, with that decay.
+/// Sets the schedule of all runs of a grid: `wsd` takes the experiment's decay; with branches the schedule must
+/// be `wsd` with that decay.
 pub(super) fn with_decay(
     config: &ExperimentConfig,
     mut run: RunConfig,

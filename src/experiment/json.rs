@@ -1,5 +1,5 @@
-//! Small files of an experiment, each with a checksum of its own; files of versions that wrote none
-//! are read as they are.
+//! Small JSON files of an experiment, each with its own checksum; files of versions without checksums are read
+//! unchecked.
 
 use super::ExperimentError;
 use crate::storage::{self, StorageError, checked_json, from_checked_json, sweep_abandoned};
@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::Path;
 
-/// What `path` holds; `None` if it is not there.
+/// The contents of `path`; `None` if it does not exist.
 pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, ExperimentError> {
     let Some(bytes) = storage::read_if_there(path)? else {
         return Ok(None);
@@ -19,8 +19,8 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Experi
     Ok(Some(value))
 }
 
-/// Puts `value`, an object, at `path`, whole or not at all; the directory is made where it is not
-/// there, and what a killed process left of the same file goes.
+/// Writes `value`, an object, to `path` atomically; creates the directory if missing, and removes leftovers of
+/// killed writes of the same file.
 pub(super) fn write(path: &Path, value: &impl Serialize) -> Result<(), ExperimentError> {
     let io = |source| StorageError::io("write", path, source);
     let bytes = checked_json(value).map_err(|error| io(error.into()))?;

@@ -1,4 +1,4 @@
-//! Grids of training runs, arm by seed, and what they show.
+//! Grids of training runs, arm by seed, and their results.
 //!
 //! ```text
 //! OUTPUT/
@@ -15,20 +15,21 @@
 //!   .lock                          held by the process that works here
 //! ```
 //!
-//! A cell is one arm with one seed: a whole run of N steps whose learning rate stays and then falls
-//! over the last D (`wsd`), and branches, each from the whole run's checkpoint at step x * N - D, that
-//! fall over D steps to the end at x * N. So a model of fewer steps is compared as it would have been
-//! if its run had been meant to be so short, at the price of D steps instead of x * N.
+//! A cell is one arm with one seed: a whole run of N steps whose learning rate is constant and then decays over
+//! the last D steps (`wsd`), and branches. Each branch starts from the whole run's checkpoint at step x * N -
+//! D, and decays over D steps to its end at x * N. So models of fewer steps are compared as if their runs had
+//! been planned to be that short, at the price of D steps instead of x * N.
 //!
-//! Cells are worked on one after the other, seed by seed. Whatever stops the work, the same call goes
-//! on: a run from its checkpoint, an evaluation from the last set. What is finished is looked at
-//! again, and refused if it is of another configuration or of other inputs.
+//! Cells are worked on one after another, seed by seed. If the work stops for any reason, the same call resumes
+//! it: a run from its checkpoint, an evaluation from the last set. Finished work is checked again, and refused
+//! if it has another configuration or other inputs.
 //!
-//! The way through: `config` is what was typed; `arm` and `sets` are what it opens, and `grid` the
-//! cells. `work` checks what is there, and `run` goes through them, by `cell` and `scores`. `collect` reads results from the directory,
-//! with what `cost` says; `summary` has what they show, and `tables` and `report` how that looks.
+//! Reading order: `config` is the configuration as typed; `arm` and `sets` are the inputs that it opens, and `grid`
+//! the cells. `work` checks existing work, and `run` works through the cells, with `cell` and `scores`. `collect`
+//! reads results from the directory, with costs from `cost`; `summary` computes comparisons, which `tables` and
+//! `report` present.
 //!
-//! `runs` has the same results of finished runs that no grid made, of either trainer, by their own validations.
+//! `runs` makes the same results from finished runs of either trainer outside a grid, by their own validations.
 //!
 //! Invariant: this room names neither `teacher` nor `label`.
 

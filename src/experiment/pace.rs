@@ -1,4 +1,4 @@
-//! How far a grid has come, and when it will be done.
+//! Progress of a grid, and when it will be done.
 
 use super::error::ExperimentError;
 use super::grid::{Cell, RunPlan};
@@ -7,12 +7,12 @@ use serde::Serialize;
 use std::sync::Mutex;
 use std::time::Instant;
 
-/// What is known after a step.
+/// Progress after a step.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct GridSnapshot {
-    /// The cell in work, from 1 on.
+    /// Number of the current cell, from 1.
     pub cell: usize,
-    /// Cells.
+    /// Number of cells.
     pub n_cells: usize,
     /// Its arm.
     pub arm: String,
@@ -20,12 +20,12 @@ pub struct GridSnapshot {
     pub seed: u64,
     /// Which run of the cell.
     pub run: String,
-    /// Of the run.
+    /// Progress of the run.
     #[serde(flatten)]
     pub step: Snapshot,
     /// Steps of all cells that are still to be done.
     pub n_steps_left: u64,
-    /// Seconds left for all of them, at the speed of this process so far, evaluations included.
+    /// Seconds left for all of them, at the speed of this process so far, including evaluations.
     pub experiment_eta_s: Option<f64>,
 }
 
@@ -40,7 +40,7 @@ pub(super) struct Pace {
 #[derive(Debug, Default)]
 struct Done {
     n_steps: u64,
-    /// The run and the step that the last one was.
+    /// Run and step of the last one.
     last: Option<(std::path::PathBuf, u64)>,
 }
 
@@ -55,7 +55,7 @@ impl Pace {
         })
     }
 
-    /// After a step of `run`, in the cell of number `place.0` of `place.1`.
+    /// Progress after a step of `run`, in cell number `place.0` of `place.1`.
     pub(super) fn snapshot(
         &self,
         cell: &Cell,
@@ -79,7 +79,7 @@ impl Pace {
         }
     }
 
-    /// Counts the step, which may be told of more than once, and gives the sum.
+    /// Counts the step, which may be reported more than once, and returns the sum.
     fn count(&self, run: &RunPlan, step: u64) -> u64 {
         let lock = self.done.lock();
         let mut done = lock.unwrap_or_else(std::sync::PoisonError::into_inner);

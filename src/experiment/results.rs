@@ -1,4 +1,4 @@
-//! What an experiment found: `results.json`, plain numbers that a report is drawn from.
+//! The results of an experiment, `results.json`: plain numbers from which a report is made.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use std::path::PathBuf;
@@ -6,18 +6,18 @@ use std::path::PathBuf;
 /// Version of the format of [`Results`].
 pub const RESULTS_VERSION: u32 = 1;
 
-/// All cells of a grid of arms and seeds, those that are finished.
+/// The finished cells of a grid of arms and seeds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Results {
     /// [`RESULTS_VERSION`].
     pub format_version: u32,
-    /// What it is called.
+    /// Name of the experiment.
     pub name: String,
     /// Program and version that wrote this.
     pub created_by: String,
     /// Optimizer steps of a whole run.
     pub n_steps: u64,
-    /// Positions a step.
+    /// Positions per step.
     pub tokens_per_step: u64,
     /// Parameters of the trained model.
     pub n_params: u64,
@@ -25,25 +25,25 @@ pub struct Results {
     pub baseline: String,
     /// Seeds of the grid, whether all are done or not.
     pub seeds: Vec<u64>,
-    /// What models are evaluated on; the first is in-domain, and what "reaches the baseline" is about.
+    /// Evaluation sets; the first is in-domain, and is used for "reaches the baseline".
     pub sets: Vec<EvalSet>,
     /// The arms, in the order of the configuration.
     pub arms: Vec<ArmResults>,
-    /// What the teacher cost before any label: its own training.
+    /// Cost of the teacher's own training.
     pub teacher: Option<TeacherCost>,
 }
 
-/// Text held out, with the teacher's labels.
+/// Held-out text, perhaps with the teacher's labels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EvalSet {
     /// Its name.
     pub name: String,
     /// Positions.
     pub n_targets: u64,
-    /// The teacher's mean NLL over them, nats; null if there are no labels of it.
+    /// The teacher's mean NLL over them, nats; null without labels.
     pub teacher_nll: Option<f64>,
-    /// Borders of the buckets: the teacher's NLL of a position, nats, between easy and medium and
-    /// between medium and hard. Empty without labels.
+    /// Boundaries of the buckets, in the teacher's NLL, nats: between easy and medium, and between medium and
+    /// hard. Empty without labels.
     pub bucket_borders: Vec<f64>,
 }
 
@@ -52,24 +52,24 @@ pub struct EvalSet {
 pub struct ArmResults {
     /// Its name.
     pub name: String,
-    /// What it sets, `key=value`.
+    /// Its settings, `key=value`.
     pub settings: Vec<String>,
-    /// Positions that had to be labelled with `topk` or `samples` for it, and that had to be scored.
+    /// Positions that had to be labelled with `topk` or `samples`, plus those that had to be scored.
     pub n_labelled_tokens: u64,
-    /// Bytes of labels a token, on disk: the compressed columns of the group that its loss reads, `topk`
-    /// or `samples`; null where it learns from none.
+    /// Bytes of labels on disk per token: the compressed columns of the group that its loss reads, `topk` or
+    /// `samples`; null if it learns from none.
     pub label_bytes_per_token: Option<f64>,
-    /// Floating point operations that scoring and labelling cost the teacher: 2 a parameter and token;
-    /// NaN, in JSON null, where the teacher is not known.
+    /// Floating point operations of the teacher for scoring and labelling: 2 per parameter and token; NaN, null
+    /// in JSON, if the teacher is unknown.
     #[serde(deserialize_with = "nan_if_null")]
     pub label_flops: f64,
-    /// Seconds that labelling took: at `teacher.label_tokens_per_s`, or where that is not given at the
-    /// pace of the teacher's own training; null where neither is known.
+    /// Seconds of labelling: at `teacher.label_tokens_per_s` or, without that, at the pace of the teacher's own
+    /// training; null if neither is known.
     pub label_seconds: Option<f64>,
-    /// What the teacher of its labels cost before any label; null where that is the results' `teacher`.
+    /// Training cost of the teacher of its labels; null if that is the results' `teacher`.
     #[serde(default)]
     pub teacher: Option<TeacherCost>,
-    /// One a seed that is done, or under way.
+    /// One per seed that is done or in progress.
     pub runs: Vec<RunResults>,
 }
 
@@ -80,12 +80,12 @@ pub struct RunResults {
     pub seed: u64,
     /// Directory of the whole run, relative to the experiment's; its `metrics.jsonl` has the curves.
     pub dir: PathBuf,
-    /// First step of stage 2, counted from 1; null where there is none.
+    /// First step of stage 2, counted from 1; null if there is none.
     pub stage_2_step: Option<u64>,
-    /// Decayed models, by rising share; the last is that of the whole run.
+    /// Decayed models, by increasing share; the last is that of the whole run.
     pub branches: Vec<BranchResults>,
-    /// Models as they were validated on the way, which have not decayed, by rising share; only of runs that no grid
-    /// made, whose one set is their validation text.
+    /// Models as validated during training, without decay, by increasing share; only for runs outside a grid, whose
+    /// only set is their validation text.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub validations: Vec<BranchResults>,
 }
@@ -95,19 +95,19 @@ pub struct RunResults {
 pub struct BranchResults {
     /// Fraction of the steps of a whole run, from 0 to 1.
     pub share: f64,
-    /// Steps, those of the decay included.
+    /// Steps, including the decay.
     pub n_steps: u64,
-    /// Positions learnt from.
+    /// Positions trained on.
     pub n_tokens: u64,
-    /// Seconds of all its steps, those before the branch included.
+    /// Seconds of all its steps, including those before the branch.
     pub seconds: f64,
-    /// Floating point operations of training, 6 a parameter and token: those before the branch included.
+    /// Floating point operations of training, 6 per parameter and token, including steps before the branch.
     pub flops: f64,
-    /// Positions that had to be scored for it, and those of the labels that its steps read; null in
-    /// results of versions that did not count them.
+    /// Positions that had to be scored for it, plus those whose labels its steps read; null in results of
+    /// versions that did not count them.
     #[serde(default)]
     pub n_labelled_tokens: Option<u64>,
-    /// One a set, in the order of [`Results::sets`].
+    /// One per set, in the order of [`Results::sets`].
     pub scores: Vec<SetScore>,
 }
 
@@ -116,10 +116,10 @@ pub struct BranchResults {
 pub struct SetScore {
     /// Mean NLL, nats per token.
     pub nll: f64,
-    /// Fraction of positions whose target is the model's best id; NaN, in JSON null, where it was not measured.
+    /// Fraction of positions whose target is the model's top id; NaN, null in JSON, if not measured.
     #[serde(deserialize_with = "nan_if_null")]
     pub accuracy: f64,
-    /// Expected calibration error of the best id's probability: 15 bins of equal width; NaN likewise.
+    /// Expected calibration error of the top id's probability, over 15 bins of equal width; NaN likewise.
     #[serde(deserialize_with = "nan_if_null")]
     pub ece: f64,
     /// By the teacher's NLL of the position: easy, medium, hard. Empty without labels.
@@ -131,25 +131,24 @@ pub struct SetScore {
 pub struct BucketScore {
     /// Positions.
     pub n_targets: u64,
-    /// Mean NLL of the model, nats; NaN, in JSON null, without positions.
+    /// Mean NLL of the model, nats; NaN, null in JSON, without positions.
     #[serde(deserialize_with = "nan_if_null")]
     pub nll: f64,
-    /// Mean NLL of the teacher, nats; NaN without positions, and where it gave a target no probability
-    /// at all.
+    /// Mean NLL of the teacher, nats; NaN without positions, or if it gave a target probability 0.
     #[serde(deserialize_with = "nan_if_null")]
     pub teacher_nll: f64,
 }
 
-/// What the teacher's own training cost.
+/// Cost of the teacher's own training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TeacherCost {
     /// Parameters.
     pub n_params: u64,
     /// Positions that it was trained on.
     pub n_tokens: u64,
-    /// Floating point operations of it.
+    /// Floating point operations.
     pub flops: f64,
-    /// Seconds of it; null where not known.
+    /// Seconds; null if unknown.
     pub seconds: Option<f64>,
 }
 

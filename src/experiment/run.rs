@@ -1,4 +1,4 @@
-//! Cell after cell, with the results after each.
+//! Works through the cells, and writes the results after each.
 
 use super::arm::Arm;
 use super::cell::CellWork;
@@ -15,8 +15,8 @@ impl Experiment {
     /// Trains and evaluates what is not done yet, cell by cell, and writes the results after each.
     ///
     /// # Errors
-    /// [`ExperimentError::Interrupted`]; whatever stops a run. What is finished stays, and the same
-    /// call resumes from there.
+    /// [`ExperimentError::Interrupted`]; any error of a run. Finished work is kept, and the same call resumes
+    /// from there.
     pub fn run(
         &self,
         interrupt: &Interrupt,

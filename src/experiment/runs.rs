@@ -1,8 +1,8 @@
-//! Results of runs that were trained one by one, by `saltworks-train` or by `saltworks_lm.train`, from
-//! what each says of itself: `config.toml`, `metrics.jsonl`, `sources.json`, and the weights in `final/`.
+//! Results of separately trained runs, by `saltworks-train` or `saltworks_lm.train`, from their own records:
+//! `config.toml`, `metrics.jsonl`, `sources.json`, and the weights in `final/`.
 //!
-//! Their models are compared by the validations of the runs, which nothing is evaluated again for. A
-//! model that was validated on the way has not decayed.
+//! Their models are compared by the runs' own validations; nothing is evaluated again. A model that was
+//! validated during training has not decayed.
 
 use super::collect::write_results;
 use super::cost::TRAINING_FLOPS;
@@ -18,7 +18,7 @@ use crate::train::schedule::Stage;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Finished runs, and where their results go.
+/// Finished runs, and the directory for their results.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunsConfig {
     /// Directory of the results.
@@ -29,7 +29,7 @@ pub struct RunsConfig {
     pub arms: Vec<ArmRuns>,
 }
 
-/// The runs of one arm, a seed each.
+/// The runs of one arm, one per seed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArmRuns {
     /// Its name.
@@ -39,11 +39,10 @@ pub struct ArmRuns {
 }
 
 impl RunsConfig {
-    /// Of `ARM=DIR` each; arms are in the order in which they are first named, and the first is the
-    /// baseline where none is said.
+    /// From a list of `ARM=DIR`; arms are in the order of first mention, and the first is the default baseline.
     ///
     /// # Errors
-    /// What is no `ARM=DIR`; a baseline that is no arm.
+    /// An item that is not `ARM=DIR`; a baseline that is not an arm.
     pub fn of(
         output: PathBuf,
         baseline: Option<String>,
@@ -77,7 +76,7 @@ impl RunsConfig {
         })
     }
 
-    /// What the results are called.
+    /// Name of the results.
     fn name(&self) -> String {
         let name = self.output.file_name();
         name.map_or("runs".to_owned(), |name| {
@@ -99,11 +98,11 @@ fn named_dir(text: &str) -> Result<(String, PathBuf), ExperimentError> {
     Ok((name.to_owned(), PathBuf::from(dir)))
 }
 
-/// What the runs of `config` say; nothing is written.
+/// Results of the runs of `config`; writes nothing.
 ///
 /// # Errors
-/// A run that is not finished, was never validated or cannot be read; runs of other steps, sizes or
-/// validation texts than the first; two runs of an arm with the same seed.
+/// A run that is not finished, was never validated or cannot be read; a run whose steps, size or validation
+/// text differ from the first run's; two runs of an arm with the same seed.
 pub fn collect_runs(config: &RunsConfig) -> Result<Results, ExperimentError> {
     let mut arms: Vec<(&ArmRuns, Vec<FinishedRun>)> = Vec::new();
     for arm in &config.arms {
@@ -134,10 +133,10 @@ pub fn collect_runs(config: &RunsConfig) -> Result<Results, ExperimentError> {
     })
 }
 
-/// [`collect_runs`], and `results.json` and `results.md` of it.
+/// As [`collect_runs`]; also writes `results.json` and `results.md`.
 ///
 /// # Errors
-/// Those of [`collect_runs`]; a directory with a grid's results; the filesystem's.
+/// As [`collect_runs`]; a directory with a grid's results; the filesystem's error.
 pub fn write_runs(config: &RunsConfig) -> Result<Results, ExperimentError> {
     let results = collect_runs(config)?;
     require(
@@ -168,9 +167,9 @@ fn check_seeds(arm: &str, runs: &[FinishedRun]) -> Result<(), ConfigError> {
     )
 }
 
-/// A run that came to its end.
+/// A finished run.
 struct FinishedRun {
-    /// Absolute: results may be read from anywhere.
+    /// Absolute, since results may be read from anywhere.
     dir: PathBuf,
     config: RunConfig,
     sources: Sources,
@@ -211,7 +210,7 @@ impl FinishedRun {
         self.config.train.batch_size as u64 * u64::from(self.config.data.seq_len.unwrap_or(0))
     }
 
-    /// Its validation text, which is the one of all runs.
+    /// Its validation text, which all runs share.
     fn set(&self) -> EvalSet {
         let path = self.config.data.validation.as_deref();
         let name = path.and_then(Path::file_name);
@@ -225,7 +224,7 @@ impl FinishedRun {
         }
     }
 
-    /// What runs that are compared have in common; `None` where it is not recorded.
+    /// Facts that compared runs must share; `None` if not recorded.
     fn facts(&self) -> [(&'static str, Option<String>); 5] {
         let number = |value: u64| Some(value.to_string());
         [
@@ -259,7 +258,7 @@ impl FinishedRun {
         Ok(())
     }
 
-    /// Before stage 2; `None` of a run without.
+    /// Step and tokens at the start of stage 2; `None` without stage 2.
     fn end_of_labels(&self) -> Option<(u64, u64)> {
         self.lines.iter().find_map(|line| match line {
             MetricsLine::Stage(line) if line.stage == Stage::Two => Some((line.step, line.tokens)),
@@ -267,7 +266,7 @@ impl FinishedRun {
         })
     }
 
-    /// Positions whose labels the first `n_tokens` learnt from, once for each teacher.
+    /// Positions whose labels were used within the first `n_tokens`, counted once per teacher.
     fn n_labelled(&self, n_tokens: u64) -> u64 {
         let labels = self.config.data.labels.as_ref();
         let n_teachers = labels.map_or(0, |labels| labels.all().len() as u64);
@@ -314,7 +313,7 @@ impl FinishedRun {
     }
 }
 
-/// The validation after the last step, which a finished run with held-out text has.
+/// The validation after the last step, which every finished run with held-out text has.
 fn last_validation(
     dir: &Path,
     config: &RunConfig,
@@ -341,7 +340,7 @@ fn last_validation(
     })?)
 }
 
-/// Neither the teacher nor what a selection was made from is known of a run: their costs are not.
+/// A run records neither its teacher nor the source of a selection, so their costs are unknown.
 fn arm_results(arm: &ArmRuns, runs: &[FinishedRun]) -> ArmResults {
     let n_labelled = runs.iter().map(|run| run.n_labelled(run.last.tokens));
     let n_labelled_tokens = n_labelled.max().unwrap_or(0);

@@ -1,4 +1,4 @@
-//! Scores of one trained model: `scores.json` in the directory of its run.
+//! Scores of one trained model: `scores.json` in its run's directory.
 
 use super::cost::last_step;
 use super::error::ExperimentError;
@@ -13,43 +13,43 @@ use crate::train::run::Sources;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// The file.
+/// Name of the file.
 const SCORES_NAME: &str = "scores.json";
-/// Of a model's directory, what its scores depend on.
+/// The file of a model that its scores depend on.
 const WEIGHTS_NAME: &str = "model.safetensors";
 
-/// What is known of a trained model.
+/// Scores and facts of a trained model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct ModelScores {
     /// BLAKE3 of sampled blocks of the weights.
     pub(super) weights: String,
-    /// Positions that it learnt from, those before a branch included.
+    /// Positions that it was trained on, including those before a branch.
     pub(super) n_tokens: u64,
-    /// Seconds of all its steps, those before a branch included.
+    /// Seconds of all its steps, including those before a branch.
     pub(super) seconds: f64,
-    /// What it was trained from, by contents.
+    /// Its training inputs, identified by contents.
     pub(super) sources: Sources,
-    /// On every set so far.
+    /// Scores on the sets so far.
     pub(super) sets: Vec<CachedScore>,
 }
 
-/// A score, good for as long as weights and set are the same.
+/// A score, valid as long as weights and set are the same.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct CachedScore {
     /// Name of the set.
     pub(super) name: String,
-    /// Of the set.
+    /// Fingerprint of the set.
     pub(super) fingerprint: String,
-    /// What was found.
+    /// The score.
     pub(super) score: SetScore,
 }
 
 impl ModelScores {
-    /// What is known of the trained model of `run`; `None` where nothing is yet.
+    /// The scores of the trained model of `run`; `None` if there are none yet.
     ///
     /// # Errors
-    /// [`ExperimentError::OtherModel`] where the weights are not those that were scored: scores of
-    /// them would take the place of good ones.
+    /// [`ExperimentError::OtherModel`] if the weights are not those that were scored, since their scores would
+    /// replace good ones.
     pub(super) fn read(run: &RunPlan) -> Result<Option<Self>, ExperimentError> {
         let read: Option<Self> = json::read(&path(&run.dir))?;
         let Some(read) = read.filter(|_| run.is_trained()) else {
@@ -68,7 +68,7 @@ impl ModelScores {
         })
     }
 
-    /// The model of `run`, which is trained, before any evaluation.
+    /// For the trained model of `run`, before any evaluation.
     fn new(run: &RunPlan, sources: &Sources) -> Result<Self, TrainError> {
         let last = last_step(&run.dir)?;
         Ok(Self {
@@ -80,7 +80,7 @@ impl ModelScores {
         })
     }
 
-    /// The score on a set, if it is known of the set as it is now.
+    /// The score on a set, if it is known for the set's current contents.
     pub(super) fn on(&self, set: &SetFacts) -> Option<&SetScore> {
         let mut cached = self.sets.iter();
         let found = cached.find(|cached| cached.fingerprint == set.fingerprint);
@@ -97,7 +97,7 @@ impl ModelScores {
     }
 }
 
-/// Whether the model of `run` is trained, from what is recorded, and scored on all of `sets`.
+/// Whether the model of `run` is trained, with recorded inputs, and scored on all of `sets`.
 pub(super) fn is_scored(run: &RunPlan, sets: &[OpenedSet]) -> Result<bool, ExperimentError> {
     let Some(known) = ModelScores::read(run)? else {
         return Ok(false);
@@ -106,8 +106,7 @@ pub(super) fn is_scored(run: &RunPlan, sets: &[OpenedSet]) -> Result<bool, Exper
     Ok(is_whole && run.has_sources())
 }
 
-/// Scores the model of `run`, which is trained, on those of `sets` that it was not scored on, and
-/// keeps each score as soon as it is there.
+/// Scores the trained model of `run` on those of `sets` that it has no score for, and saves each score at once.
 pub(super) fn score_missing(
     run: &RunPlan,
     sources: &Sources,

@@ -1,4 +1,4 @@
-//! Text held out, and models on it.
+//! Held-out text, and scores of models on it.
 
 use super::arm::Arm;
 use super::config::SetConfig;
@@ -20,27 +20,27 @@ use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-/// Raised whenever a score means something else than before, so that old ones are not taken for it.
+/// Raised whenever the meaning of a score changes, so that old ones are not reused.
 const SCORE_VERSION: &str = "score 1";
-/// The sets as they were last opened.
+/// File of the sets as last opened.
 const SETS_NAME: &str = "sets.json";
 
-/// A set that was opened.
+/// An opened set.
 pub(super) struct OpenedSet {
-    /// What the results say of it.
+    /// Its facts for the results.
     pub(super) facts: SetFacts,
     text: Text,
 }
 
-/// What the results say of a set, kept in `sets.json`.
+/// Facts about a set for the results, saved in `sets.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct SetFacts {
-    /// For the results.
+    /// The set in the results.
     #[serde(flatten)]
     pub(super) set: EvalSet,
-    /// Changes with its contents, how it is cut, and what a score is.
+    /// Depends on its contents, how it is cut, and the meaning of a score.
     pub(super) fingerprint: String,
-    /// Arms whose models learn from text of it.
+    /// Arms whose models are trained on some of its text.
     #[serde(default)]
     pub(super) seen_by: Vec<String>,
 }
@@ -58,14 +58,14 @@ impl SetFacts {
     }
 }
 
-/// `sets.json`.
+/// Contents of `sets.json`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 enum KnownSets {
     Checked {
         sets: Vec<SetFacts>,
     },
-    /// Of versions whose file had no checksum.
+    /// From versions whose file had no checksum.
     Old(Vec<SetFacts>),
 }
 
@@ -76,8 +76,8 @@ enum Text {
 }
 
 impl OpenedSet {
-    /// Opens the set for models that were trained as the first of `arms` is: cut in the same way, of
-    /// the same tokenizer. `known` is what is known of sets that were opened before.
+    /// Opens the set for models trained like the first of `arms`: cut in the same way, with the same tokenizer.
+    /// `known` are facts of sets that were opened before.
     pub(super) fn open(
         config: &SetConfig,
         arms: &[Arm],
@@ -98,7 +98,7 @@ impl OpenedSet {
         self.facts.note()
     }
 
-    /// Finds out which of `arms` read text of it; of others, that is as it was `known`.
+    /// Finds out which of `arms` read its text; for other arms, takes this from `known`.
     fn with_readers(mut self, arms: &[Arm], known: &[SetFacts]) -> Result<Self, TrainError> {
         let is_same = |facts: &&SetFacts| facts.fingerprint == self.facts.fingerprint;
         let known = known.iter().find(is_same);
@@ -115,7 +115,7 @@ impl OpenedSet {
         Ok(self)
     }
 
-    /// The score of a model, which is given back for the next set.
+    /// Scores a model, and returns its parameters for the next set.
     pub(super) fn score(
         &self,
         params: Params,
@@ -132,7 +132,7 @@ impl OpenedSet {
 }
 
 impl Text {
-    /// Whether models of `arm` learn from some of it: from its token files as a whole, or from labels
+    /// Whether models of `arm` learn from some of its text: from the whole of its token files, or from labels
     /// of its sequences.
     fn is_read_by(&self, arm: &Arm) -> Result<bool, TrainError> {
         let (corpus, labels) = match self {
@@ -195,7 +195,7 @@ fn open_labels(
     })
 }
 
-/// Reads the teacher's NLL of all positions, three times.
+/// Reads the teacher's NLL of all positions three times.
 fn facts_of_labels(labels: &LabelSource) -> Result<EvalSet, TrainError> {
     let borders = teacher_terciles(labels, &LabelledOptions::default())?;
     let (mut n_targets, mut nll) = (0, 0.0);
@@ -310,7 +310,7 @@ fn score_labels(
     Ok((score, network.into_params()))
 }
 
-/// The sets as they were last opened; none where they never were.
+/// The sets as last opened; empty if they never were.
 pub(super) fn read_sets(output: &Path) -> Result<Vec<SetFacts>, ExperimentError> {
     Ok(match json::read(&path(output))? {
         Some(KnownSets::Checked { sets } | KnownSets::Old(sets)) => sets,
@@ -318,12 +318,12 @@ pub(super) fn read_sets(output: &Path) -> Result<Vec<SetFacts>, ExperimentError>
     })
 }
 
-/// Whether a grid keeps its results in `output`.
+/// Whether `output` has the results of a grid.
 pub(super) fn is_a_grid(output: &Path) -> bool {
     path(output).is_file()
 }
 
-/// Keeps them for when they are not opened.
+/// Saves the sets' facts for when they are not opened.
 pub(super) fn write_sets(output: &Path, sets: &[OpenedSet]) -> Result<(), ExperimentError> {
     let sets = sets.iter().map(|set| set.facts.clone()).collect();
     json::write(&path(output), &KnownSets::Checked { sets })

@@ -1,7 +1,7 @@
-//! What results show: pure functions over [`Results`].
+//! Comparisons, as pure functions of [`Results`].
 //!
-//! Runs are paired by seed: a run of an arm is compared with the baseline's run of the same seed,
-//! which began with the same parameters and, where the arm allows it, read the same sequences.
+//! Runs are paired by seed: a run of an arm is compared with the baseline's run of the same seed, which began
+//! with the same parameters and, if the arm allows it, read the same sequences.
 
 use super::{ArmResults, BranchResults, Results, RunResults, TeacherCost};
 
@@ -12,16 +12,16 @@ pub struct OverSeeds {
     pub values: Vec<(u64, f64)>,
     /// Mean of the values.
     pub mean: f64,
-    /// Sample standard deviation, over n - 1; `None` of a single value.
+    /// Sample standard deviation, with n - 1; `None` for a single value.
     pub sd: Option<f64>,
-    /// Least value.
+    /// Minimum.
     pub min: f64,
-    /// Greatest value.
+    /// Maximum.
     pub max: f64,
 }
 
 impl OverSeeds {
-    /// Of values by seed; `None` of none.
+    /// From values by seed; `None` without values.
     pub fn of(values: Vec<(u64, f64)>) -> Option<Self> {
         let n = values.len() as f64;
         let numbers = || values.iter().map(|&(_, value)| value);
@@ -40,19 +40,19 @@ impl OverSeeds {
     }
 }
 
-/// Where a curve of decayed models comes down to a value.
+/// Where a curve of decayed models falls to a value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Reach {
-    /// The first model is there already: at this point or before.
+    /// The first model has already reached it: at this point or earlier.
     AtMost(f64),
-    /// Here, on the line between two models.
+    /// At this point, on the line between two models.
     At(f64),
-    /// Not even the last one is there.
+    /// Not even the last model has reached it.
     Never,
 }
 
 impl Reach {
-    /// Where it is, or at most is.
+    /// The point, or its upper bound.
     pub fn share(self) -> Option<f64> {
         match self {
             Self::AtMost(share) | Self::At(share) => Some(share),
@@ -61,10 +61,9 @@ impl Reach {
     }
 }
 
-/// Where the curve through `points` (x, NLL), by rising x, first comes down to `target`: NLL is taken
-/// to be linear between two points. So it is as exact as the points are close: a curve that falls
-/// ever more slowly, as those of training do, lies below these lines, and is there a little earlier.
-/// `Never` without points.
+/// Where the curve through `points` (x, NLL), by increasing x, first falls to `target`, with NLL interpolated
+/// linearly. A convex curve, as in training, lies below these lines and so falls to `target` a little earlier;
+/// the closer the points, the smaller the error. `Never` without points.
 pub fn reach(points: &[(f64, f64)], target: f64) -> Reach {
     match points.first() {
         Some(&(x, nll)) if nll <= target => return Reach::AtMost(x),
@@ -79,7 +78,7 @@ pub fn reach(points: &[(f64, f64)], target: f64) -> Reach {
     }
 }
 
-/// What a curve is drawn over, and what counts.
+/// The cost that a curve is drawn over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Budget {
     /// Optimizer steps.
@@ -115,8 +114,8 @@ impl Budget {
         }
     }
 
-    /// What a model of `arm` took of it; `None` where that is not known. Of the labels it is charged
-    /// those that its own steps read, and of the teacher's training and of scores everything.
+    /// The cost of a model of `arm`; `None` if unknown. It includes the labels that its own steps read, and the
+    /// full cost of scores and of the teacher's training.
     fn of(
         self,
         branch: &BranchResults,
@@ -146,24 +145,23 @@ impl Budget {
     }
 }
 
-/// One arm's [`Reach`] of the baseline's final NLL, a seed each, as shares of what the baseline's
-/// whole run of that seed took.
+/// One arm's [`Reach`] of the baseline's final NLL, one per seed, as fractions of the cost of the baseline's
+/// whole run of that seed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ArmReach {
-    /// By seed; only seeds of which both runs are finished.
+    /// By seed; only seeds for which both runs are finished.
     pub by_seed: Vec<(u64, Reach)>,
 }
 
 impl ArmReach {
-    /// Mean and spread over seeds, if all of them get there; a model that is there at the first branch
-    /// already counts with that branch, so that the mean is then an upper bound
-    /// ([`ArmReach::is_bound`]).
+    /// Mean and spread over seeds, if all of them reach it. A seed that reaches it already at the first branch
+    /// counts with that branch, so the mean is then an upper bound ([`ArmReach::is_bound`]).
     pub fn spread(&self) -> Option<OverSeeds> {
         let share = |&(seed, reach): &(u64, Reach)| Some((seed, reach.share()?));
         OverSeeds::of(self.by_seed.iter().map(share).collect::<Option<_>>()?)
     }
 
-    /// Whether one of the shares is only known to be no greater.
+    /// Whether one of the fractions is only an upper bound.
     pub fn is_bound(&self) -> bool {
         let mut reaches = self.by_seed.iter().map(|&(_, reach)| reach);
         reaches.any(|reach| matches!(reach, Reach::AtMost(_)))
@@ -171,13 +169,13 @@ impl ArmReach {
 }
 
 impl Results {
-    /// What the teacher of an arm's labels cost before any label.
+    /// Training cost of the teacher of an arm's labels.
     pub fn teacher_of<'a>(&'a self, arm: &'a ArmResults) -> Option<&'a TeacherCost> {
         arm.teacher.as_ref().or(self.teacher.as_ref())
     }
 
-    /// Floating point operations of whole runs, with the labels and scores that they needed, and the training of
-    /// the teacher where they needed any. `None` where that is not known.
+    /// Floating point operations of whole runs, including labels and scores, and the teacher's training if they
+    /// needed labels. `None` if unknown.
     pub fn all_flops(&self, arm: &ArmResults) -> Option<OverSeeds> {
         let teacher = self.teacher_of(arm);
         self.over_seeds(arm, 1.0, |_, branch| {
@@ -185,8 +183,8 @@ impl Results {
         })
     }
 
-    /// Seconds a step of an arm's whole runs, by seed: what a neighbour's load on the machine shows in.
-    /// `None` where none is finished.
+    /// Seconds per step of an arm's whole runs, by seed, which reveal other load on the machine. `None` if none
+    /// is finished.
     pub fn seconds_per_step(&self, arm: &ArmResults) -> Option<OverSeeds> {
         let whole = arm
             .runs
@@ -231,7 +229,7 @@ impl Results {
         self.over_seeds(arm, share, |_, branch| Some(branch.scores.get(set)?.nll))
     }
 
-    /// NLL less that of the baseline's model of the same seed and share, nats per token.
+    /// NLL minus that of the baseline's model of the same seed and share, nats per token.
     pub fn nll_difference(&self, arm: &ArmResults, set: usize, share: f64) -> Option<OverSeeds> {
         self.over_seeds(arm, share, |run, branch| {
             let baseline = self.baseline_run(run.seed)?.at(share)?;
@@ -239,12 +237,12 @@ impl Results {
         })
     }
 
-    /// Fraction of best ids that are the target, of whole runs.
+    /// Fraction of positions whose top id is the target, for whole runs.
     pub fn accuracy(&self, arm: &ArmResults, set: usize) -> Option<OverSeeds> {
         self.over_seeds(arm, 1.0, |_, branch| Some(branch.scores.get(set)?.accuracy))
     }
 
-    /// Expected calibration error of whole runs.
+    /// Expected calibration error, for whole runs.
     pub fn ece(&self, arm: &ArmResults, set: usize) -> Option<OverSeeds> {
         self.over_seeds(arm, 1.0, |_, branch| Some(branch.scores.get(set)?.ece))
     }
@@ -256,7 +254,7 @@ impl Results {
         })
     }
 
-    /// NLL in bucket `bucket` of whole runs, less that of the baseline's run of the same seed.
+    /// NLL in bucket `bucket` of whole runs, minus that of the baseline's run of the same seed.
     pub fn bucket_difference(
         &self,
         arm: &ArmResults,
@@ -270,9 +268,8 @@ impl Results {
         })
     }
 
-    /// Fraction of the baseline's `budget` at which `arm` reaches the final NLL that the baseline's run
-    /// of the same seed has on the first set. `None` without a seed of which both are finished, or
-    /// where what it took is not known.
+    /// Fraction of the baseline's `budget` at which `arm` reaches the final NLL of the baseline's run of the
+    /// same seed on the first set. `None` without a seed for which both are finished, or if a cost is unknown.
     pub fn reach(&self, arm: &ArmResults, budget: Budget) -> Option<ArmReach> {
         let of_run = |run: &RunResults| {
             let baseline = self.arm(&self.baseline)?;
@@ -294,13 +291,13 @@ impl Results {
         (!by_seed.is_empty()).then_some(ArmReach { by_seed })
     }
 
-    /// Whether models on the way were validated, and not decayed: the results are of runs that no grid made.
+    /// Whether models were validated during training instead of decayed, as in results of runs outside a grid.
     pub fn is_by_validation(&self) -> bool {
         let mut runs = self.arms.iter().flat_map(|arm| &arm.runs);
         runs.any(|run| !run.validations.is_empty())
     }
 
-    /// Shares of which there is a model, rising.
+    /// Shares with a model, in increasing order.
     pub fn shares(&self) -> Vec<f64> {
         let runs = self.arms.iter().flat_map(|arm| &arm.runs);
         let mut shares: Vec<f64> = runs

@@ -5,16 +5,16 @@ use super::{ArmResults, Results};
 use crate::train::eval::BUCKET_NAMES;
 use std::fmt::Write;
 
-/// What is not known, or not there yet.
+/// Shown for a value that is unknown or not there yet.
 const NOTHING: &str = "–";
 
-/// Head of the column beside every time.
+/// Heading of the column that accompanies times.
 const SECONDS_A_STEP: &str = "seconds a step";
 
-/// What "reaches" is measured on in a grid.
+/// How "reaches" is measured in a grid.
 const REACHED_BY_BRANCHES: &str = "For decayed models, with the NLL interpolated linearly between them, compared with the baseline's run of the same seed. `never`: not even with all steps; `≤`: already with the first branch.";
 
-/// The same of runs that no grid made.
+/// The same for runs outside a grid.
 const REACHED_BY_VALIDATION: &str = "By the validations of the runs, with the NLL interpolated linearly between them, compared with the baseline's run of the same seed; models validated before the last steps have not decayed, so an arm gets there later than a run of fewer steps would. `never`: not even with all steps; `≤`: already at the first validation.";
 
 /// A table of results.
@@ -24,9 +24,9 @@ pub struct ResultTable {
     pub title: String,
     /// How to read it.
     pub note: String,
-    /// Heads of the columns; the first is over the names of the arms.
+    /// Column headings; the first is for the names of the arms.
     pub columns: Vec<String>,
-    /// One row an arm.
+    /// One row per arm.
     pub rows: Vec<Vec<TableCell>>,
 }
 
@@ -35,7 +35,7 @@ pub struct ResultTable {
 pub struct TableCell {
     /// Mean and spread.
     pub short: String,
-    /// The values by seed, where there are some.
+    /// The values by seed, if any.
     pub by_seed: Option<String>,
 }
 
@@ -65,7 +65,7 @@ pub fn tables(results: &Results) -> Vec<ResultTable> {
 pub fn to_markdown(results: &Results) -> String {
     let mut text = format!("# {}\n\n{}\n", results.name, heading(results));
     for table in tables(results) {
-        // To a String, which takes everything.
+        // Writing to a String cannot fail.
         let _ = write!(text, "\n{}", table.to_markdown());
     }
     text
@@ -133,7 +133,7 @@ impl ResultTable {
     }
 }
 
-/// One row an arm: its name, and what `cells` say.
+/// One row per arm: its name, and its `cells`.
 fn table(
     results: &Results,
     title: String,
@@ -218,7 +218,7 @@ fn reaches(results: &Results) -> ResultTable {
     )
 }
 
-/// Mean over the whole runs, from the quickest to the slowest.
+/// Mean over the whole runs, with the range from fastest to slowest.
 fn seconds_a_step(results: &Results, arm: &ArmResults) -> TableCell {
     let number = |value: f64| format!("{value:.3}");
     let Some(value) = results.seconds_per_step(arm) else {
@@ -354,7 +354,7 @@ fn difference(results: &Results, value: &Option<OverSeeds>) -> TableCell {
     spread(results, value, |value| format!("{value:+.4}"))
 }
 
-/// Mean ± standard deviation; which seeds, where some are not there.
+/// Mean ± standard deviation; lists the seeds if some are missing.
 fn spread(
     results: &Results,
     value: &Option<OverSeeds>,

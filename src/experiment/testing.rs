@@ -1,4 +1,4 @@
-//! Results that tests reason about.
+//! Results for tests.
 
 use super::{
     ArmResults, BranchResults, BucketScore, EvalSet, RESULTS_VERSION, Results, RunResults,
@@ -6,8 +6,8 @@ use super::{
 };
 use std::path::PathBuf;
 
-/// Branches of a run, by share in tenths and NLL; a tenth of the steps is 10 steps, 1,000 tokens, 2
-/// seconds and 1e9 operations.
+/// A run with branches given by share in tenths and NLL; a tenth is 10 steps, 1,000 tokens, 2 seconds and 1e9
+/// operations.
 pub(crate) fn run(seed: u64, branches: &[(u64, f64)]) -> RunResults {
     let branch = |&(tenths, nll): &(u64, f64)| BranchResults {
         share: tenths as f64 / 10.0,
@@ -52,7 +52,7 @@ pub(crate) fn arm(name: &str, runs: Vec<RunResults>) -> ArmResults {
     }
 }
 
-/// An arm whose labels cost half of the baseline's training, in operations and in seconds.
+/// An arm whose labels cost half as much as the baseline's training, in operations and in seconds.
 pub(crate) fn labelled_arm(name: &str, runs: Vec<RunResults>) -> ArmResults {
     ArmResults {
         n_labelled_tokens: 4000,
@@ -64,7 +64,7 @@ pub(crate) fn labelled_arm(name: &str, runs: Vec<RunResults>) -> ArmResults {
     }
 }
 
-/// A teacher whose training cost a tenth of the baseline's.
+/// Results with a teacher whose training cost a tenth of the baseline's.
 pub(crate) fn results(arms: Vec<ArmResults>) -> Results {
     Results {
         format_version: RESULTS_VERSION,

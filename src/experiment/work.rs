@@ -1,4 +1,4 @@
-//! A grid that could be worked on, and whether what is there already is of it.
+//! A grid that is ready to be worked on, with checks of existing work.
 
 use super::arm::{Arm, ArmFacts};
 use super::config::{ArmConfig, ExperimentConfig};
@@ -17,52 +17,52 @@ use crate::train::run::{CONFIG_NAME, Sources};
 use std::fs::File;
 use std::path::Path;
 
-/// Whose lock says that a process works here.
+/// Lock file that shows that a process is working here.
 const LOCK_NAME: &str = ".lock";
-/// Bytes a parameter: weights as safetensors and as ONNX.
+/// Bytes per parameter: weights as safetensors and as ONNX.
 const MODEL_BYTES: u64 = 8;
-/// Bytes a parameter: weights and both moments.
+/// Bytes per parameter: weights and both moments.
 const CHECKPOINT_BYTES: u64 = 12;
 
 /// Which cells of the grid are worked on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RunFilter {
-    /// Names of arms; none stands for all.
+    /// Names of arms; empty means all.
     pub arms: Vec<String>,
-    /// Seeds; none stands for all.
+    /// Seeds; empty means all.
     pub seeds: Vec<u64>,
 }
 
-/// Who is told what happens, on a thread of a run's pool.
+/// Callbacks for progress, called on a thread of a run's pool.
 pub struct Watch<'a> {
-    /// Once no other process works in the directory, before anything is trained.
+    /// Called once the directory is locked, before anything is trained.
     pub on_start: &'a (dyn Fn() + Sync),
-    /// What is worth a line.
+    /// Called with notes.
     pub on_note: &'a (dyn Fn(&str) + Sync),
-    /// After every step.
+    /// Called after every step.
     pub on_progress: &'a (dyn Fn(&GridSnapshot) + Sync),
 }
 
-/// A grid that could be worked on: everything that it reads was opened, and what is there already
-/// was found to be of it.
+/// A grid that is ready to be worked on: all its inputs are opened, and existing work was found to belong to
+/// it.
 pub struct Experiment {
     pub(super) config: ExperimentConfig,
     pub(super) arms: Vec<Arm>,
-    /// What models are evaluated on.
+    /// The evaluation sets.
     pub(super) sets: Vec<OpenedSet>,
-    /// The cells that were chosen.
+    /// The chosen cells.
     pub(super) cells: Vec<Cell>,
     n_bytes: u64,
 }
 
 impl Experiment {
-    /// Opens all arms of `filter` and all sets; writes nothing. Runs of other arms and seeds stand in
-    /// the same results, so they are compared with the configuration too; of an arm whose inputs are gone
-    /// only what it recorded of itself is.
+    /// Opens all arms of `filter` and all sets; writes nothing. Runs of other arms and seeds are in the same
+    /// results, so they are also compared with the configuration; for an arm whose inputs are gone, only its
+    /// records are.
     ///
     /// # Errors
-    /// Whatever is wrong with the configuration, an arm, a set, or what is in the directory already;
-    /// an input of the report that is not there; too little room on the disk.
+    /// Anything wrong with the configuration, an arm, a set, or existing files; a missing input of the report;
+    /// too little disk space.
     pub fn open(config: ExperimentConfig, filter: &RunFilter) -> Result<Self, ExperimentError> {
         let arms = open_arms(&config, filter)?;
         check_others(&config, &arms)?;
@@ -94,7 +94,7 @@ impl Experiment {
         Ok(experiment)
     }
 
-    /// What is likely not to be meant, a sentence each.
+    /// Notes on what is probably unintended, one sentence each.
     pub fn notes(&self) -> Vec<String> {
         let of_arms = self.arms.iter().flat_map(Arm::notes);
         of_arms
@@ -102,7 +102,7 @@ impl Experiment {
             .collect()
     }
 
-    /// What would be done, a line each.
+    /// What would be done, one line each.
     ///
     /// # Errors
     /// Files of the experiment that cannot be read.
@@ -148,7 +148,7 @@ impl Experiment {
         Ok(true)
     }
 
-    /// Cells that are done.
+    /// Number of cells that are done.
     pub(super) fn n_done(&self) -> Result<usize, ExperimentError> {
         let mut n_done = 0;
         for cell in &self.cells {
@@ -157,7 +157,7 @@ impl Experiment {
         Ok(n_done)
     }
 
-    /// Bytes that are still to be written, at the fullest moment.
+    /// Peak of the disk space still needed, in bytes.
     fn bytes_left(&self) -> Result<u64, ExperimentError> {
         let n_params = self.arms[0].facts.n_params;
         let untrained = self.cells.iter().flat_map(Cell::runs);
@@ -167,7 +167,7 @@ impl Experiment {
             true => self.cells.len() as u64,
             false => 1,
         };
-        // One more is there while the next is written.
+        // One more exists while the next is written.
         let n_checkpoints = match n_models {
             0 => 0,
             _ => n_cells * (2 * n_points + 1) + 1,
@@ -189,7 +189,7 @@ impl Experiment {
         }
     }
 
-    /// Shows that the directory can be written to, and that no other process works there.
+    /// Checks that the directory can be written to, and that no other process is working there.
     pub(super) fn lock(&self) -> Result<File, ExperimentError> {
         let output = &self.config.output;
         let io = |source| StorageError::io("create the directory", output, source);
@@ -227,8 +227,8 @@ fn open_arms(config: &ExperimentConfig, filter: &RunFilter) -> Result<Vec<Arm>, 
     Ok(arms)
 }
 
-/// Arms that were trained before stand in the same results. One that cannot be opened any more was
-/// compared with its inputs when it could.
+/// Checks arms that were trained before, since they are in the same results. One that can no longer be opened
+/// was compared with its inputs when it could.
 fn check_others(config: &ExperimentConfig, arms: &[Arm]) -> Result<(), ExperimentError> {
     let is_open = |name: &str| arms.iter().any(|arm| arm.name == name);
     for (name, arm) in config.arms.0.iter().filter(|(name, _)| !is_open(name)) {
@@ -245,8 +245,7 @@ fn check_others(config: &ExperimentConfig, arms: &[Arm]) -> Result<(), Experimen
     Ok(())
 }
 
-/// Refuses what is in the directories of an arm, of any seed, if it is of another configuration or of
-/// other inputs.
+/// Refuses existing runs of an arm, with any seed, that have another configuration or other inputs.
 fn check_runs(config: &ExperimentConfig, arm: &Arm) -> Result<(), ExperimentError> {
     for &seed in &config.seeds {
         let cell = Cell::new(config, &arm.name, seed, arm.facts.n_steps);
@@ -264,7 +263,7 @@ fn check_runs(config: &ExperimentConfig, arm: &Arm) -> Result<(), ExperimentErro
     Ok(())
 }
 
-/// Refuses a trained model that is not what was written, before it is scored or stands for results.
+/// Refuses a trained model that differs from what was written, before it is scored or its results are used.
 fn check_model(run: &RunPlan) -> Result<(), ExperimentError> {
     if !run.is_trained() {
         return Ok(());
@@ -314,7 +313,7 @@ fn cells(
     Ok(seeds.flat_map(of_seed).collect())
 }
 
-/// Refuses the run in `dir`, if there is one, where it was begun with another configuration.
+/// Refuses the run in `dir`, if there is one, if it was begun with another configuration.
 fn check_recorded(config: &RunConfig, dir: &Path, same: &[&str]) -> Result<(), TrainError> {
     let path = dir.join(CONFIG_NAME);
     if !path.is_file() {
@@ -324,7 +323,8 @@ fn check_recorded(config: &RunConfig, dir: &Path, same: &[&str]) -> Result<(), T
     Ok(config.check_resumes(&recorded, dir, same)?)
 }
 
-/// Where a branch is not trained yet, its whole run has not come to it, or keeps that checkpoint.
+/// Checks, for each branch that is not trained yet, that its whole run has not reached the branch point or
+/// still has that checkpoint.
 fn check_branch_points(cell: &Cell) -> Result<(), ExperimentError> {
     let whole = &cell.whole;
     let checkpoints = CheckpointStore::of_run(&whole.dir);

@@ -10,23 +10,23 @@ pub(crate) struct Axis {
     pub(crate) unit: Unit,
     /// Whether lines cross the panel at its ticks.
     pub(crate) has_grid: bool,
-    /// Instead of numbers: what is where, and the arm that it is.
+    /// Replaces the numbers: position, name and arm of each place.
     pub(crate) names: Vec<(f64, String, Option<usize>)>,
 }
 
-/// What an axis counts, and how many of the base unit that is.
+/// Unit of an axis, and its size in base units.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Unit {
-    /// What stands beneath the axis; may be empty.
+    /// Shown beneath the axis; may be empty.
     pub(crate) name: &'static str,
-    /// What stands after each number.
+    /// Shown after each number.
     pub(crate) suffix: &'static str,
     pub(crate) size: f64,
-    /// Smallest distance of two ticks: what is counted one by one has none between.
+    /// Smallest distance between two ticks: 1 for counts, which have no values between.
     pub(crate) min_tick: f64,
 }
 
-/// A tick: where, and what it says.
+/// A tick: position and label.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Tick {
     pub(crate) at: f64,
@@ -44,7 +44,7 @@ impl Unit {
         }
     }
 
-    /// What is counted one by one, `size` at a time.
+    /// Counts, in units of `size`.
     pub(crate) fn counted(name: &'static str, size: f64) -> Self {
         let min_tick = if size == 1.0 { 1.0 } else { 0.0 };
         Self {
@@ -71,7 +71,7 @@ impl Axis {
         Self::of(range, Unit::plain("")).with_grid()
     }
 
-    /// Names, each in the middle of a place of width 1, from 0 up.
+    /// Names, each in the middle of a place of width 1, starting at 0.
     pub(crate) fn names(names: impl Iterator<Item = (String, Option<usize>)>) -> Self {
         let places = (0..).map(|i| f64::from(i) + 0.5);
         let names = places.zip(names).map(|(at, (name, arm))| (at, name, arm));
@@ -107,7 +107,7 @@ impl Axis {
         found.collect()
     }
 
-    /// Room for the names at the left of a panel of `width` points.
+    /// Room for the labels at the left of a panel of `width` points.
     pub(super) fn label_room(&self, width: f64) -> f64 {
         let widths = self
             .names
@@ -145,8 +145,8 @@ fn round_step(wanted: f64) -> f64 {
     times.unwrap_or(10.0) * power
 }
 
-/// `value`, a multiple of `step`, with the digits that tell it from its neighbours; small numbers,
-/// such as learning rates, and large ones by their power of ten.
+/// `value`, a multiple of `step`, with enough digits to tell it from its neighbours; small numbers, such as
+/// learning rates, and large ones are in scientific notation.
 fn label(value: f64, step: f64, largest: f64) -> String {
     if value.abs() < step / 2.0 {
         return "0".to_owned();

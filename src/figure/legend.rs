@@ -1,11 +1,11 @@
-//! Who is who, above the panels.
+//! The legend above the panels.
 
 use super::palette::Paint;
 use super::shape::{Kind, Shape};
 use super::svg::{Anchor, LABEL_SIZE, Svg, shortened, width_of};
 
 const ROW_HEIGHT: f64 = 22.0;
-/// Width of a sample, with the room after it.
+/// Width of a sample, with the gap after it.
 const SAMPLE: f64 = 32.0;
 const GAP: f64 = 20.0;
 const LEFT: f64 = 4.0;
@@ -13,7 +13,7 @@ const LEFT: f64 = 4.0;
 /// A sample and its name.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Entry {
-    /// A line has a mark on it, and an area is a square.
+    /// A line is drawn with a mark on it, an area as a square.
     pub(crate) kind: Kind,
     pub(crate) paint: Paint,
     pub(crate) text: String,
@@ -26,7 +26,7 @@ impl Entry {
     }
 }
 
-/// Draws entries in rows from `top` down, and says where they end.
+/// Draws entries in rows from `top` down, and returns where they end.
 pub(super) fn draw(svg: &mut Svg, top: f64, entries: &[Entry]) -> f64 {
     let (mut x, mut y) = (LEFT, top + ROW_HEIGHT / 2.0);
     for Entry { kind, paint, text } in entries {

@@ -5,12 +5,12 @@
 //! Panel   = heading + two axes + shapes, in values of the axes
 //! ```
 //!
-//! A [`Picture`] is plain data and knows no size: it is drawn at any width, panels side by side where
-//! there is room and beneath each other on a phone. Colours are classes ([`Paint`]) with a tone on
-//! light and on dark ground, so that a page sets the theme and a file of its own carries the light one.
+//! A [`Picture`] is plain data without a size: it can be drawn at any width, with panels side by side if there
+//! is room and stacked on a phone. Colours are classes ([`Paint`]) with a tone on light and on dark ground, so
+//! that a page sets the theme and a separate file has the light one.
 //!
-//! Invariant: this room opens no file. Text of a PNG is set in a font that is inside the program, so
-//! the pixels are the same on every machine.
+//! Invariant: this room opens no file. Text of a PNG is set in an embedded font, so the pixels are the same on
+//! every machine.
 
 mod axis;
 mod legend;

@@ -6,25 +6,25 @@ pub(crate) const N_ARM_COLORS: usize = 8;
 /// What a shape is painted with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Paint {
-    /// Text and what is to be read first.
+    /// Text, and whatever is most important.
     Ink,
-    /// Text and lines that stand back.
+    /// Less important text and lines.
     Muted,
     /// Lines of the grid.
     Grid,
-    /// What is chosen, in figures that are not about arms.
+    /// The chosen part, in figures that are not about arms.
     Chosen,
-    /// What is not.
+    /// The rest, in those figures.
     Rest,
-    /// An arm, by its place: 0 is the baseline.
+    /// An arm, by its index: 0 is the baseline.
     Arm(usize),
 }
 
 /// Name of the CSS variable, tone on light ground, tone on dark.
 type Tone = (&'static str, u32, u32);
 
-/// In the order of [`Paint`], and the ground last. Arms are after Okabe and Ito, whose colours the colour-blind tell apart,
-/// a little darker or lighter where the ground asks for it. The baseline has the colour of text.
+/// In the order of [`Paint`], and the ground last. Arms have the colours of Okabe and Ito, which colour-blind readers
+/// can tell apart, a little darker or lighter where the background needs it. The baseline has the colour of text.
 /// Yellow is too pale on white.
 const TONES: [Tone; 6 + N_ARM_COLORS] = [
     ("ink", 0x1c_21_28, 0xe4_e7_eb),
@@ -44,7 +44,7 @@ const TONES: [Tone; 6 + N_ARM_COLORS] = [
 ];
 
 impl Paint {
-    /// Name of the variable that holds its tone.
+    /// Name of the CSS variable for its tone.
     pub(crate) fn name(self) -> &'static str {
         let place = match self {
             Self::Ink => 0,
@@ -57,7 +57,7 @@ impl Paint {
         TONES[place].0
     }
 
-    /// The arm that it stands for.
+    /// The arm, if it stands for one.
     pub(crate) fn arm(self) -> Option<usize> {
         match self {
             Self::Arm(arm) => Some(arm),
@@ -65,23 +65,23 @@ impl Paint {
         }
     }
 
-    /// Whether its lines are dashed, since its colour is another arm's too.
+    /// Whether its lines are dashed because it shares its colour with another arm.
     pub(super) fn is_repeated(self) -> bool {
         self.arm().is_some_and(|arm| arm >= N_ARM_COLORS)
     }
 }
 
-/// Which colour, and which mark, an arm has.
+/// Index of an arm's colour and mark.
 pub(super) fn slot(arm: usize) -> usize {
     if arm < N_ARM_COLORS {
         arm
     } else {
-        // The baseline's colour stays its own.
+        // The baseline's colour is not reused.
         1 + (arm - N_ARM_COLORS) % (N_ARM_COLORS - 1)
     }
 }
 
-/// Declarations of all tones, on light ground or on dark: `--ink:#1c2128;...`.
+/// Declarations of all tones, for a light or a dark ground: `--ink:#1c2128;...`.
 pub(crate) fn variables(is_dark: bool) -> String {
     let of = |&(name, light, dark): &Tone| {
         format!("--{name}:#{:06x};", if is_dark { dark } else { light })
@@ -89,8 +89,8 @@ pub(crate) fn variables(is_dark: bool) -> String {
     TONES.iter().map(of).collect()
 }
 
-/// Rules for the classes of the SVG, `s-NAME` strokes and `f-NAME` fills: by the variables of a page,
-/// or by the light tones themselves, for readers that know no variables.
+/// Rules for the classes of the SVG, `s-NAME` strokes and `f-NAME` fills: with a page's variables, or with the
+/// light tones themselves, for viewers without CSS variables.
 pub(crate) fn rules(by_variable: bool) -> String {
     let of = |&(name, light, _): &Tone| {
         let tone = match by_variable {

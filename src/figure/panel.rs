@@ -6,7 +6,7 @@ use super::series::{clipped, thinned};
 use super::shape::{Kind, Point, Shape};
 use super::svg::{Anchor, HEADING_SIZE, LABEL_SIZE, Svg, shortened, width_of};
 
-/// How much wider letters in bold are.
+/// How much wider bold letters are.
 const BOLD: f64 = 1.1;
 /// Room for the heading.
 const TOP: f64 = 34.0;
@@ -14,27 +14,27 @@ const RIGHT: f64 = 20.0;
 /// Room for the labels of the x axis, and for its name beneath.
 const LABELS: f64 = 24.0;
 const NAME: f64 = 20.0;
-/// Points between two ticks of an axis, about.
+/// Approximate points between two ticks of an axis.
 const X_TICK_ROOM: f64 = 64.0;
 const Y_TICK_ROOM: f64 = 44.0;
 
 /// What a panel shows.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Panel {
-    /// What, and after the last comma its unit, which is left out where there is no room.
+    /// What is shown, then a comma and its unit, which is omitted if there is no room.
     pub(crate) heading: String,
     pub(crate) x: Axis,
     pub(crate) y: Axis,
     /// Height of the plotting area in points: in a wide window, and on a phone.
     pub(crate) heights: [f64; 2],
-    /// From the lowest to the one on top.
+    /// In drawing order: the last is on top.
     pub(crate) shapes: Vec<Shape>,
 }
 
 /// The plotting area of a panel.
 struct Frame<'a> {
     panel: &'a Panel,
-    /// For the names at its left.
+    /// Width for the labels at its left.
     room: f64,
     left: f64,
     right: f64,
@@ -43,7 +43,7 @@ struct Frame<'a> {
 }
 
 impl Panel {
-    /// Draws it from `left` to `right` and from `top` down, and says where it ends.
+    /// Draws it from `left` to `right` and from `top` down, and returns where it ends.
     pub(super) fn draw(
         &self,
         svg: &mut Svg,
@@ -186,7 +186,7 @@ impl Frame<'_> {
         }
     }
 
-    /// What of it lies within the range of y.
+    /// Draws the part of `shape` within the range of y.
     fn draw_shape(&self, svg: &mut Svg, shape: &Shape) {
         let range = &self.panel.y.range;
         let marks = || shape.points.iter().filter(|point| range.contains(&point.1));
@@ -199,7 +199,7 @@ impl Frame<'_> {
             let spots: Vec<Point> = part.into_iter().map(|point| self.spot(point)).collect();
             match (shape.kind, spots.as_slice()) {
                 (_, []) => {}
-                // A line of one point would not be seen.
+                // A line of one point would be invisible.
                 (Kind::Line, [_]) => {
                     let (kind, size) = (Kind::Mark, 1.5 * shape.size);
                     svg.shape(

@@ -5,18 +5,17 @@ use super::palette::Paint;
 use super::panel::Panel;
 use super::svg::{Anchor, Svg, TITLE_SIZE};
 
-/// Points from which on panels are side by side.
+/// From this width in points, panels are side by side.
 const WIDE: f64 = 600.0;
 const GAP: f64 = 14.0;
 const TITLE_HEIGHT: f64 = 34.0;
 
-/// A picture of no size yet.
+/// A picture, which has no size until drawn.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Picture {
     pub(crate) title: Option<String>,
     pub(crate) legend: Vec<Entry>,
-    /// The panels of a row are side by side where there is room, as wide as those of the first row or
-    /// narrower.
+    /// The panels of a row are side by side if there is room, at most as wide as those of the first row.
     pub(crate) rows: Vec<Vec<Panel>>,
 }
 
@@ -36,7 +35,7 @@ impl Picture {
         self.draw(width).inline(label)
     }
 
-    /// A file of its own, `width` points wide and a margin, on light ground.
+    /// For a separate file, `width` points wide plus a margin, on light ground.
     pub(crate) fn standalone(&self, width: f64, label: &str) -> String {
         self.draw(width).standalone(label)
     }

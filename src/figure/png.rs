@@ -4,10 +4,10 @@ use epaint_default_fonts::UBUNTU_LIGHT;
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{Options, Tree};
 
-/// What reading and encoding may fail with.
+/// An error from reading the SVG or encoding the PNG.
 pub(crate) type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The pixels of a file that [`super::Picture::standalone`] made, `density` of them a point.
+/// PNG of a file that [`super::Picture::standalone`] made, with `density` pixels per point.
 pub(crate) fn png(svg: &str, density: f32) -> Result<Vec<u8>, AnyError> {
     let mut options = Options::default();
     let fonts = options.fontdb_mut();

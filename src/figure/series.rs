@@ -1,20 +1,19 @@
-//! What is done to points before they are drawn.
+//! Preparing points for drawing.
 
 use super::shape::Point;
 use std::ops::RangeInclusive;
 
-/// Points of a curve that are drawn at most: more than there are pixels show nothing more.
+/// Maximum points drawn per curve: more than there are pixels would show nothing more.
 const MAX_POINTS: usize = 1600;
-/// A smoothed value is over about one in this many of all points.
+/// A smoothed value averages about 1 / this of all points.
 const SMOOTHING_FRACTION: f64 = 40.0;
-/// Fraction of the points so far that an early smoothed value is over.
+/// An early smoothed value averages this fraction of the points so far.
 const EARLY_FRACTION: f64 = 0.1;
 /// Room above and below the values, as a fraction of their range.
 const MARGIN: f64 = 0.06;
 
-/// Exponential running mean over the last fortieth of all points, and early on over the last tenth
-/// of those so far, so that it does not lag behind a steep start. Values that are not finite are
-/// left out.
+/// Exponential moving average with a window of a fortieth of all points, or early on a tenth of those so far,
+/// so that it does not lag behind a steep start. Values that are not finite are skipped.
 pub(crate) fn smoothed(points: &[Point]) -> Vec<Point> {
     let longest = (points.len() as f64 / SMOOTHING_FRACTION).max(1.0);
     let (mut sum, mut weight) = (0.0, 0.0);
@@ -31,8 +30,7 @@ pub(crate) fn smoothed(points: &[Point]) -> Vec<Point> {
         .collect()
 }
 
-/// Lowest and highest point of each of a number of stretches, in order: what a dense curve looks
-/// like, in few points.
+/// Lowest and highest point of each stretch, in order: a dense curve looks the same with these few points.
 pub(super) fn thinned(points: &[Point]) -> Vec<Point> {
     if points.len() <= MAX_POINTS {
         return points.to_vec();
@@ -50,8 +48,7 @@ fn ends_of(stretch: &[Point]) -> Vec<Point> {
     ends
 }
 
-/// The parts of a line of points that lie within `range`, cut where it leaves it. Values that are
-/// not finite end a part.
+/// The parts of a line within `range`, cut where it leaves the range. Values that are not finite end a part.
 pub(super) fn clipped(points: &[Point], range: &RangeInclusive<f64>) -> Vec<Vec<Point>> {
     let mut parts: Vec<Vec<Point>> = Vec::new();
     let mut last: Option<Point> = None;
@@ -82,15 +79,15 @@ fn crossings(a: Point, b: Point, range: &RangeInclusive<f64>) -> Vec<Point> {
         .filter(|&bound| (a.1 < bound) != (b.1 < bound) && a.1 != bound && b.1 != bound)
         .map(|bound| (a.0 + (b.0 - a.0) * (bound - a.1) / (b.1 - a.1), bound))
         .collect();
-    // From where the line comes: x may stand still.
+    // Ordered by y, not by x, since the line may be vertical.
     if a.1 > b.1 {
         found.reverse();
     }
     found
 }
 
-/// The y of the points from `start` on, by which the early fall of a curve does not set the range;
-/// of a curve that has none there, of all of them.
+/// The y values from `start` on, so that the early fall of a curve does not set the range. A curve without
+/// finite values there contributes all its points.
 pub(crate) fn settled<'a>(curves: impl Iterator<Item = &'a [Point]>, start: f64) -> Vec<f64> {
     let late = |curve: &'a [Point]| {
         let late: Vec<f64> = curve.iter().filter(|p| p.0 >= start).map(|p| p.1).collect();
@@ -102,8 +99,8 @@ pub(crate) fn settled<'a>(curves: impl Iterator<Item = &'a [Point]>, start: f64)
     curves.flat_map(late).collect()
 }
 
-/// From the lowest to the highest of what is finite, with some room around, about a single value too;
-/// `None` of nothing.
+/// From the lowest to the highest finite value, with a margin, even around a single value; `None` without
+/// finite values.
 pub(crate) fn range_of(values: impl IntoIterator<Item = f64>) -> Option<RangeInclusive<f64>> {
     let finite = values.into_iter().filter(|value| value.is_finite());
     let ends = finite.map(|value| (value, value));

@@ -3,10 +3,10 @@
 use super::palette::Paint;
 use std::ops::RangeInclusive;
 
-/// x and y: values of the axes, or points of a picture from its top left.
+/// x and y: values of the axes, or points from the top left of a picture.
 pub(crate) type Point = (f64, f64);
 
-/// What is drawn.
+/// How the points are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A line through the points.
@@ -15,13 +15,13 @@ pub(crate) enum Kind {
     Dashes,
     /// The inside of the polygon.
     Area,
-    /// A mark at each point, of the form that belongs to the arm.
+    /// A mark at each point, in the arm's form.
     Mark,
     /// The same, open.
     HollowMark,
 }
 
-/// A shape, with what a reader may do with it.
+/// A shape, and what a page needs to make it interactive.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Shape {
     pub(crate) kind: Kind,
@@ -33,7 +33,7 @@ pub(crate) struct Shape {
     pub(crate) opacity: f64,
     /// Which arm it belongs to, so that a page can show one alone.
     pub(crate) arm: Option<usize>,
-    /// What is said of it when it is pointed at.
+    /// Shown when the reader points at it.
     pub(crate) tip: Option<String>,
 }
 
@@ -72,7 +72,7 @@ impl Shape {
         Self::new(Kind::Area, corners, 0.0, paint)
     }
 
-    /// Whether it is a line of values, which a page shows under the pointer by the name that its tip gives.
+    /// Whether it is a curve, for which a page shows the value under the pointer, named by its tip.
     pub(super) fn is_curve(&self) -> bool {
         let is_line = matches!(self.kind, Kind::Line | Kind::Dashes);
         is_line && self.points.len() > 2 && self.tip.is_some()
@@ -87,14 +87,14 @@ impl Shape {
         Self { tip, ..self }
     }
 
-    /// Belongs to an arm, or to none, though its paint does not say so.
+    /// The same shape, assigned to an arm or to none, whatever its paint.
     pub(crate) fn of_arm(self, arm: Option<usize>) -> Self {
         Self { arm, ..self }
     }
 }
 
-/// Upright dashed lines where runs change: x, arm and name. Those at the same place, to a
-/// three-hundredth of `x`, are one line, since their colours would hide each other.
+/// Upright dashed lines where runs change: x, arm and name. Lines closer than 1/300 of `x` are merged, since
+/// they would hide each other.
 pub(crate) fn changes<'a>(
     places: impl Iterator<Item = (f64, usize, &'a str)>,
     x: &RangeInclusive<f64>,

@@ -5,15 +5,15 @@ use super::shape::{Kind, Point, Shape};
 use crate::visible::printable;
 use std::fmt::Write;
 
-/// Size of the title, of a heading, and of the labels of axes and legend: points.
+/// Font sizes of the title, of headings, and of the labels of axes and legend, in points.
 pub(super) const TITLE_SIZE: f64 = 18.0;
 pub(super) const HEADING_SIZE: f64 = 14.0;
 pub(super) const LABEL_SIZE: f64 = 12.5;
-/// Points around a picture in a file of its own.
+/// Margin around a picture in a separate file, in points.
 const ROOM: f64 = 16.0;
 const FONTS: &str = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif";
 
-/// Which part of a text is at its place, in the middle of its height.
+/// Which part of a text is at its position; vertically always the middle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Anchor {
     Start,
@@ -21,7 +21,7 @@ pub(super) enum Anchor {
     End,
 }
 
-/// A picture as it is drawn.
+/// A picture being drawn.
 pub(super) struct Svg {
     pub(super) width: f64,
     pub(super) height: f64,
@@ -29,7 +29,7 @@ pub(super) struct Svg {
 }
 
 impl Svg {
-    /// With nothing in it, `width` points wide.
+    /// An empty picture, `width` points wide.
     pub(super) fn new(width: f64) -> Self {
         Self {
             width,
@@ -38,7 +38,7 @@ impl Svg {
         }
     }
 
-    /// For a page that declares the tones and rules itself. `label` is what is read aloud in its place.
+    /// For a page that declares the tones and rules itself. Screen readers read `label` in its place.
     pub(super) fn inline(self, label: &str) -> String {
         let (width, height, label) = (self.width, rounded(self.height), escape(label));
         format!(
@@ -47,7 +47,7 @@ impl Svg {
         )
     }
 
-    /// A file of its own, on light ground.
+    /// A separate file, on light ground.
     pub(super) fn standalone(self, label: &str) -> String {
         let (width, height) = (self.width + 2.0 * ROOM, (self.height + 2.0 * ROOM).ceil());
         format!(
@@ -61,8 +61,7 @@ impl Svg {
         )
     }
 
-    /// `shape` through `spots`, in points. Those of an arm carry its number, and those with a tip say
-    /// it in a `title`.
+    /// `shape` through `spots`, in points. An arm's shapes carry its number, and a tip becomes a `title`.
     pub(super) fn shape(&mut self, shape: &Shape, spots: &[Point]) {
         let (name, size, opacity) = (shape.paint.name(), shape.size, shape.opacity);
         let is_dashed = shape.kind == Kind::Dashes || shape.paint.is_repeated();
@@ -104,8 +103,8 @@ impl Svg {
         let _ = write!(self.body, "<path {look}{arm} d=\"{path}\">{tip}</path>");
     }
 
-    /// What follows is drawn to `scales`: left, right, top and bottom in points, and the values there, of x in a
-    /// `unit` of that size. A page tells from these the values under the pointer.
+    /// Begins a plot with `scales`: left, right, top and bottom in points, then the values there. x is in a
+    /// `unit` of that `size`. From these a page computes the values under the pointer.
     pub(super) fn begin_plot(&mut self, scales: &[f64; 8], unit: &str, size: f64) {
         let scales = scales.map(|value| value.to_string()).join(" ");
         let unit = escape(unit);
@@ -128,7 +127,7 @@ impl Svg {
         text: &str,
         arm: Option<usize>,
     ) {
-        // Readers differ in how they centre text, so the base line is set by hand.
+        // Viewers centre text differently, so the baseline is set here.
         let (x, y) = (rounded(at.0), rounded(at.1 + 0.35 * size));
         let (name, arm, text) = (paint.name(), of_arm(arm), escape(text));
         let weight = if size > LABEL_SIZE {
@@ -156,7 +155,7 @@ fn path(spots: &[Point]) -> String {
     path_to(10.0, spots)
 }
 
-/// Through `spots`, to one part in `parts` of a point.
+/// Through `spots`, rounded to 1 / `parts` of a point.
 fn path_to(parts: f64, spots: &[Point]) -> String {
     let mut path = String::new();
     let rounded = |value: f64| (value * parts).round() / parts;
@@ -172,9 +171,9 @@ fn rounded(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }
 
-/// The corners of the mark of a series, about `at`; a circle is one of many corners.
+/// The corners of a series' mark around `at`; a circle has many corners.
 fn mark_corners(at: Point, radius: f64, slot: usize) -> Vec<Point> {
-    // Number of corners, turn, and scale, so that areas are of about the same size to the eye.
+    // Number of corners, rotation, and a scale that makes the marks look equally large.
     let (n, turn, scale) = match slot % 4 {
         0 => (24, 0.0, 1.0),
         1 => (4, 0.125, 1.25),
@@ -189,7 +188,7 @@ fn mark_corners(at: Point, radius: f64, slot: usize) -> Vec<Point> {
     (0..n).map(corner).collect()
 }
 
-/// About how wide a text is in a reader's sans-serif: enough to lay labels out.
+/// Approximate width of a text in a reader's sans-serif font, good enough for layout.
 pub(super) fn width_of(text: &str, size: f64) -> f64 {
     let of = |c: char| match c {
         'i' | 'j' | 'l' | 'I' | '.' | ',' | ':' | ';' | '\'' | '|' | '!' | ' ' => 0.3,
@@ -201,8 +200,8 @@ pub(super) fn width_of(text: &str, size: f64) -> f64 {
     text.chars().map(of).sum::<f64>() * size
 }
 
-/// As much of the end of `text` as fits: it tells more than the beginning, since it has a run's own
-/// name and the value.
+/// As much of the end of `text` as fits. The end tells more than the beginning: it has a run's own name and the
+/// value.
 pub(super) fn shortened(text: &str, size: f64, room: f64) -> String {
     if width_of(text, size) <= room {
         return text.to_owned();
@@ -212,9 +211,8 @@ pub(super) fn shortened(text: &str, size: f64, room: f64) -> String {
     format!("\u{2026}{}", rest.as_str())
 }
 
-/// Text as it stands in SVG and HTML, attributes included. What is not seen is written out: control
-/// characters, which markup has no way to hold, and marks that turn the direction of the page; line
-/// feeds stay.
+/// Text for SVG and HTML, including attributes. Unseen characters are written out: control characters, which
+/// markup cannot hold, and marks that change the text direction. Line feeds stay.
 pub(crate) fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for (i, line) in text.split('\n').enumerate() {

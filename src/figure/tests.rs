@@ -20,7 +20,7 @@ fn row_of(panels: Vec<Panel>) -> Picture {
     Picture::of(legend, vec![panels])
 }
 
-/// y of the base line of each text that is `text`.
+/// Position of each text that is `text`.
 fn places_of(svg: &str, text: &str) -> Vec<(f64, f64)> {
     let number = |element: &str, key: &str| -> f64 {
         let (_, rest) = element.rsplit_once(&format!(" {key}=\"")).unwrap();
@@ -125,7 +125,7 @@ fn runs_that_change_at_the_same_place_share_a_line_and_others_keep_their_colours
     );
 }
 
-/// A page declares the colours; a file of its own has them, since few readers know CSS variables.
+/// A page declares the colours; a separate file has them inline, since few viewers support CSS variables.
 #[test]
 fn a_file_has_its_colours_and_a_page_sets_them_for_both_grounds() {
     let picture = row_of(vec![panel("One", Vec::new())]);
@@ -141,7 +141,7 @@ fn a_file_has_its_colours_and_a_page_sets_them_for_both_grounds() {
     );
 }
 
-/// Dark pixels in a box of a picture without curves: its text.
+/// Number of dark pixels in a box of a picture without curves, which are text.
 fn n_dark(png: &Pixmap, (left, top): (u32, u32), (right, bottom): (u32, u32)) -> usize {
     let all = (top..bottom).flat_map(|y| (left..right).map(move |x| (x, y)));
     all.filter(|&(x, y)| png.pixel(x, y).unwrap().green() < 150)
@@ -158,7 +158,7 @@ fn a_png_has_the_text_of_the_svg_and_as_many_pixels_as_asked_for() {
         (one.width(), two.width(), two.height()),
         (532, 1064, 2 * one.height())
     );
-    // The heading, left of the middle and beneath the legend; nothing right of it.
+    // The heading is left of the middle and beneath the legend, with nothing right of it.
     assert!(n_dark(&one, (16, 44), (120, 66)) > 60);
     assert_eq!(n_dark(&one, (200, 44), (500, 66)), 0);
     let without = svg.replace(">Heading<", "><");

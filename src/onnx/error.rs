@@ -1,4 +1,4 @@
-//! What can be wrong with a model file, and what to do about it.
+//! What can be wrong with a model file, with remedies.
 
 use crate::error::{Classified, Kind};
 use std::path::PathBuf;
@@ -52,7 +52,7 @@ pub enum OnnxError {
     NoInputIds {
         /// The model.
         path: PathBuf,
-        /// The inputs there are.
+        /// The inputs it has.
         found: String,
     },
     /// The model starts from embeddings.
@@ -66,10 +66,10 @@ pub enum OnnxError {
     EncoderDecoder {
         /// The model.
         path: PathBuf,
-        /// The input that says so.
+        /// The input that shows it.
         input: String,
     },
-    /// A required input that nobody knows how to fill.
+    /// A required input that we do not know how to fill.
     #[error("{}: required input {input} is unknown; expected input_ids, attention_mask, position_ids, token_type_ids, past_*, use_cache_branch; export the model without it, or make it an initializer with a default", path.display())]
     UnknownInput {
         /// The model.
@@ -77,19 +77,19 @@ pub enum OnnxError {
         /// Name, dtype and shape.
         input: String,
     },
-    /// An input of a known name, but of a dtype or shape that cannot be filled.
+    /// An input with a known name, but with a dtype or shape that cannot be filled.
     #[error("{}: input {input} cannot be filled: expected {expected}; {remedy}", path.display())]
     BadInput {
         /// The model.
         path: PathBuf,
         /// Name, dtype and shape.
         input: String,
-        /// What would do.
+        /// What would be accepted.
         expected: String,
         /// What to do.
         remedy: &'static str,
     },
-    /// The logits come for one position only.
+    /// The model gives logits for only one position.
     #[error("{}: output {output} has logits of one position only, or is a classification head; expected [B, T, V], logits of every position: export the causal language model without keeping only the last token's logits", path.display())]
     LastPositionOnly {
         /// The model.
@@ -120,7 +120,7 @@ pub enum OnnxError {
     NoLogits {
         /// The model.
         path: PathBuf,
-        /// The outputs there are.
+        /// The outputs it has.
         found: String,
     },
     /// More than one output may be the logits.
@@ -131,17 +131,17 @@ pub enum OnnxError {
         /// Those that qualify.
         candidates: String,
     },
-    /// The output that was asked for is not there.
+    /// The requested output is missing.
     #[error("{}: no output is named {wanted:?}; it has {found}", path.display())]
     NoSuchOutput {
         /// The model.
         path: PathBuf,
-        /// The name that was asked for.
+        /// The requested name.
         wanted: String,
-        /// The outputs there are.
+        /// The outputs it has.
         found: String,
     },
-    /// The named output is no float tensor of rank 3.
+    /// The named output is not a float tensor of rank 3.
     #[error("{}: output {output} cannot be the logits; expected float32, float16 or bfloat16 [B, T, V]", path.display())]
     BadLogits {
         /// The model.
@@ -149,7 +149,7 @@ pub enum OnnxError {
         /// Name, dtype and shape.
         output: String,
     },
-    /// The operators of the model are too old for the head that reduces its logits.
+    /// The model's operator set is too old for the head that reduces its logits.
     #[error("{}: its logits cannot be reduced in its graph: that needs ONNX operator set {} or newer, found {found}; use --reduce host, or export the model again with a newer operator set", path.display(), super::head::MIN_HEAD_OPSET)]
     HeadOpset {
         /// The model.
@@ -157,7 +157,7 @@ pub enum OnnxError {
         /// Its version of ONNX's own operators, or "none".
         found: String,
     },
-    /// The model leaves no room for a head.
+    /// With a head, the model would be too large.
     #[error("{}: its logits cannot be reduced in its graph: with the nodes for that it has {n_bytes} bytes, above protobuf's limit of 2 GiB; use --reduce host, or export the model with its weights in a separate file", path.display())]
     HeadTooLarge {
         /// The model.

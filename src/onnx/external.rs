@@ -1,4 +1,5 @@
-//! Files next to the model that hold its weights: each must be there, long enough, and inside.
+//! Files next to the model that hold its weights: each must exist, be long enough, and be inside the model's
+//! folder.
 
 use super::error::OnnxError;
 use super::walk::ExternalTensor;

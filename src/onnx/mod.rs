@@ -1,19 +1,18 @@
-//! What an ONNX file says of itself, and writing small ones. No runtime.
+//! Reads what an ONNX file declares, and writes models. No runtime.
 //!
-//! An ONNX file is one protobuf message, `ModelProto`: a few header fields, the operator sets it
-//! imports, and one `GraphProto` with nodes, initializers (the weights), inputs and outputs.
-//! Weights are most of the bytes, inline (`raw_data`) or in files beside it (`external_data`), so
-//! reading here is a walk over the mmap'ed wire format that steps over them by their length prefix:
-//! a model of many gigabytes costs the pages of its headers. Only the small messages (value infos,
-//! operator sets) are decoded into structs. A second `graph` field merges with the first, as
-//! protobuf asks.
+//! An ONNX file is one protobuf message, `ModelProto`: a few header fields, the operator sets it imports, and
+//! one `GraphProto` with nodes, initializers (the weights), inputs and outputs. Weights are most of the bytes,
+//! inline (`raw_data`) or in separate files (`external_data`), so reading is a walk over the memory-mapped wire
+//! format that skips them by their length prefix: even for a model of many gigabytes only the pages of its
+//! headers are read. Only the small messages (value infos, operator sets) are decoded into structs. A second
+//! `graph` field merges with the first, as protobuf requires.
 //!
-//! [`read_signature`] answers what a caller must know before it runs a model: which inputs it wants
-//! and what each is for, which output holds the logits, how large the vocabulary is, which other
-//! files belong to it. A model that cannot be a teacher is refused there, with what to do instead.
+//! [`read_signature`] returns what a caller must know before running a model: its inputs and their roles, which
+//! output holds the logits, the size of the vocabulary, and which other files belong to it. A model that cannot
+//! be a teacher is refused there, with a remedy.
 //!
-//! [`build`] writes models: nodes and initializers in, a file out, weights streamed. [`head`]
-//! appends to a model's bytes what reduces its logits.
+//! [`build`] writes models from nodes and initializers, streaming the weights. [`head`] appends nodes that
+//! reduce the logits to a model's bytes.
 
 pub mod build;
 pub mod decoder;

@@ -1,14 +1,14 @@
-//! What `config.json` and `genai_config.json` beside a model say that its graph does not.
+//! Facts from `config.json` and `genai_config.json` next to a model that its graph lacks.
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// Facts from the files beside a model; all optional, and none trusted over the graph.
+/// Facts from the files next to a model; all are optional, and the graph takes precedence.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(super) struct Neighbours {
-    /// The longest sequence the model was made for, in tokens, and the file that says so.
+    /// The longest sequence that the model supports, in tokens, and the file that says so.
     pub(super) max_seq_len: Option<(u32, PathBuf)>,
-    /// Tokens up to which its rotary positions do not follow the length of the sequence.
+    /// Tokens up to which its rotary positions do not depend on the sequence length.
     pub(super) original_seq_len: Option<u32>,
     /// Width of the hidden states.
     pub(super) hidden_size: Option<u64>,
@@ -16,11 +16,11 @@ pub(super) struct Neighbours {
     pub(super) n_kv_heads: Option<u64>,
     /// Width of one head.
     pub(super) head_dim: Option<u64>,
-    /// An architecture with another head than a language model's, and the file that names it.
+    /// An architecture without a language-model head, and the file that names it.
     pub(super) other_task: Option<(String, PathBuf)>,
 }
 
-/// A missing or unreadable neighbour says nothing: it is not the model.
+/// Reads all neighbours; missing or unreadable ones are ignored, since they are not the model.
 pub(super) fn read_neighbours(model: &Path) -> Neighbours {
     let mut facts = Neighbours::default();
     for folder in folders(model) {
@@ -34,7 +34,7 @@ pub(super) fn read_neighbours(model: &Path) -> Neighbours {
     facts
 }
 
-/// The model's folder, and the one above where exporters put the model into `onnx/`.
+/// The model's folder, and its parent if the folder is `onnx/`, where exporters put the model.
 fn folders(model: &Path) -> Vec<PathBuf> {
     let folder = match model.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
@@ -92,8 +92,8 @@ impl Neighbours {
     }
 }
 
-/// Where rope is `dynamic` or `longrope`; a configuration that names a length and no rope is of a graph that
-/// was written here.
+/// The original length, if rope is `dynamic` or `longrope`. A configuration with a length but without rope
+/// belongs to a graph that this program wrote.
 fn original_seq_len(level: &Value) -> Option<u32> {
     const ORIGINAL: &str = "original_max_position_embeddings";
     let mut ropes = ["rope_parameters", "rope_scaling"].iter();
@@ -109,7 +109,7 @@ fn original_seq_len(level: &Value) -> Option<u32> {
     length?.as_u64()?.try_into().ok()
 }
 
-/// Endings of transformers' class names whose logits are no distribution over the next token.
+/// Suffixes of transformers' class names for models whose logits are not for the next token.
 const OTHER_TASKS: [&str; 7] = [
     "ForSequenceClassification",
     "ForTokenClassification",

@@ -1,11 +1,11 @@
-//! Which output holds the logits.
+//! Finds the output that holds the logits.
 
 use super::error::OnnxError;
 use super::neighbours::Neighbours;
 use super::types::{Dim, TensorInfo};
 use std::path::Path;
 
-/// Picks the wanted output, else `logits`, else the only one that can be logits.
+/// Picks the wanted output, else `logits`, else the only candidate.
 pub(super) fn choose_logits(
     path: &Path,
     outputs: &[TensorInfo],
@@ -29,7 +29,7 @@ pub(super) fn choose_logits(
     }
 }
 
-/// An output that a name points to: its shape must fit, or not be declared.
+/// Checks an output chosen by name: its shape must fit or be undeclared.
 fn check_named(path: &Path, output: &TensorInfo) -> Result<TensorInfo, OnnxError> {
     if output.dtype.is_logits_float() && output.rank() == Some(2) {
         return Err(OnnxError::LastPositionOnly {
@@ -94,7 +94,7 @@ fn is_cache(name: &str) -> bool {
     name.starts_with("present") || name.starts_with("past") || name.contains("cache")
 }
 
-/// By name, or as wide as the configuration says hidden states are.
+/// Whether an output holds hidden states, by its name or by the width in the configuration.
 fn is_hidden(output: &TensorInfo, neighbours: &Neighbours) -> bool {
     let name = output.name.to_ascii_lowercase();
     let named = ["hidden", "embed", "encoder", "pooler"]
@@ -104,7 +104,7 @@ fn is_hidden(output: &TensorInfo, neighbours: &Neighbours) -> bool {
     named || (width.is_some() && width == neighbours.hidden_size)
 }
 
-/// All of them, for a message.
+/// A list of tensors, for a message.
 pub(super) fn list(tensors: &[TensorInfo]) -> String {
     if tensors.is_empty() {
         return "none".to_owned();

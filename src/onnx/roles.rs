@@ -1,4 +1,4 @@
-//! What each input is for, by the names that exporters use.
+//! Finds what each input is for, by the names that exporters use.
 
 use super::error::OnnxError;
 use super::neighbours::Neighbours;
@@ -6,12 +6,12 @@ use super::types::{DType, Dim, TensorInfo};
 use super::walk::WindowCache;
 use std::path::Path;
 
-/// What to feed an input with.
+/// What to feed to an input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InputRole {
     /// Token ids `[B, T]`.
     InputIds,
-    /// `[B, T]`: 1 at tokens, 0 at padding (the past is empty, so it is no longer than the ids).
+    /// `[B, T]`: 1 at tokens, 0 at padding (the past is empty, so it is as long as the ids).
     AttentionMask,
     /// 0, 1, 2, …: rank 1 `[T]`, rank 2 `[B, T]`, or rank 3 `[3, B, T]` (multimodal rotary models).
     PositionIds {
@@ -20,21 +20,21 @@ pub enum InputRole {
     },
     /// Zeros `[B, T]`.
     TokenTypeIds,
-    /// Keys or values of earlier tokens; there are none, so it holds no element.
+    /// Keys or values of earlier tokens; there are none, so it has no elements.
     Past {
-        /// How each dimension is set.
+        /// Size of each dimension.
         dims: Vec<PastDim>,
     },
     /// Convolution or recurrent state of a hybrid model before its first token: zeros.
     State {
-        /// How each dimension is set; none is [`PastDim::Empty`].
+        /// Size of each dimension; none is [`PastDim::Empty`].
         dims: Vec<PastDim>,
     },
-    /// `false`: the branch of a merged decoder that starts without a past.
+    /// `false` selects the branch of a merged decoder for an empty past.
     UseCacheBranch,
     /// Number of tokens in the past: 0. Scalar, `[1]` or `[B, 1]`.
     PastLength,
-    /// Number of tokens in all: T. Scalar or `[1]`.
+    /// Total number of tokens: T. Scalar or `[1]`.
     TotalLength,
     /// How many positions, from the end, get logits: T, all of them. Scalar or `[1]`.
     LogitsToKeep,
@@ -43,22 +43,22 @@ pub enum InputRole {
 /// One dimension of a past input, at length 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PastDim {
-    /// B, times a factor (1, or the heads where a layout folds them into the batch).
+    /// B times a factor (1, or the number of heads in a layout that folds them into the batch).
     Batch {
-        /// Rows of this dimension for one row of the batch.
+        /// Entries of this dimension per row of the batch.
         factor: u64,
     },
     /// The length of the past: 0.
     Empty,
-    /// A size of the model (heads, head width).
+    /// A size of the model, such as heads or head width.
     Fixed(u64),
 }
 
-/// Elements of one input for one row of a batch, and ids of a batch of fixed shape: beyond this a
-/// model's dimensions are damaged, or nobody could run it.
+/// Limit on elements of one input per row of a batch, and on ids of a batch of fixed shape. Beyond it the file
+/// is damaged or the model too large to run.
 const MAX_ELEMENTS: u64 = 1 << 28;
 
-/// Finds every input's role, or refuses the model and says why.
+/// Finds every input's role, or refuses the model.
 pub(super) fn assign_roles(
     path: &Path,
     inputs: &[TensorInfo],
@@ -80,7 +80,7 @@ pub(super) fn assign_roles(
     inputs.iter().map(role).collect()
 }
 
-/// The past of an operator that keeps a window is a buffer as long as that window, whatever is in it.
+/// The past of an operator with a window cache is a buffer as long as the window, whether filled or not.
 fn with_window(role: InputRole, name: &str, window_caches: &[WindowCache]) -> InputRole {
     let cache = window_caches.iter().find(|cache| cache.past == name);
     match (role, cache) {
@@ -97,7 +97,7 @@ fn with_window(role: InputRole, name: &str, window_caches: &[WindowCache]) -> In
     }
 }
 
-/// Models of another kind say so by an input's name, whatever else they have.
+/// Refuses models of other kinds, which are recognised by an input's name.
 fn refuse_other_kinds(path: &Path, inputs: &[TensorInfo]) -> Result<(), OnnxError> {
     let foreign = inputs.iter().find(|input| {
         input.name.starts_with("decoder_input_ids") || input.name.starts_with("encoder_")
@@ -117,7 +117,7 @@ fn refuse_other_kinds(path: &Path, inputs: &[TensorInfo]) -> Result<(), OnnxErro
     Ok(())
 }
 
-/// By name, else the only integer matrix whose name means nothing else.
+/// Finds token ids by name, else takes the only integer matrix without another known name.
 fn find_input_ids(inputs: &[TensorInfo]) -> Option<&TensorInfo> {
     let known = ["input_ids", "token_ids", "tokens", "ids", "idx", "input"];
     let named = known
@@ -178,7 +178,7 @@ fn is_past(name: &str) -> bool {
     .any(|prefix| name.starts_with(prefix))
 }
 
-/// `past_conv.0`, `past_ssm_3`, …: of a fixed size whatever the past, and zero before it.
+/// `past_conv.0`, `past_ssm_3`, …: of fixed size whatever the past, and initially zero.
 fn is_state(name: &str) -> bool {
     ["conv", "ssm", "recurrent", "state"]
         .iter()
@@ -203,7 +203,8 @@ fn check_index(
     )
 }
 
-/// Bool, integer or float: 1 at tokens, 0 at padding. Whether the model reads it so, a run shows.
+/// Bool, integer or float: 1 at tokens, 0 at padding. Whether the model reads it that way is checked by running
+/// it.
 fn mask_role(path: &Path, input: &TensorInfo) -> Result<InputRole, OnnxError> {
     let is_dtype =
         input.dtype == DType::Bool || input.dtype.is_index() || input.dtype.is_logits_float();
@@ -275,7 +276,7 @@ fn past_role(
         .iter()
         .flatten()
         .any(|size| *size == PastDim::Fixed(0));
-    // Zeros are left out, so that a product in any order stays within bounds too.
+    // Zeros count as 1, so that the product stays within bounds in any order.
     let bounded = size_of(sizes.iter().flatten().filter_map(|size| match size {
         PastDim::Batch { factor: n } | PastDim::Fixed(n) => Some((*n).max(1)),
         PastDim::Empty => None,
@@ -295,7 +296,7 @@ fn past_role(
     })
 }
 
-/// `None` where a dimension cannot be told.
+/// Each dimension of a past input; `None` for an unknown one.
 fn past_dims(dims: &[Dim], ids: &TensorInfo, neighbours: &Neighbours) -> Vec<Option<PastDim>> {
     // [2, B, H, P, D] holds keys and values in one tensor; all others begin with the batch.
     let batch_idx = usize::from(dims.len() >= 5 && dims[0] == Dim::Fixed(2));
@@ -326,7 +327,7 @@ fn named_past_dim(
     if ids.dim(0) == Some(dim) || says(&["batch"]) {
         return Some(PastDim::Batch { factor: 1 });
     }
-    // Before the lengths: `kv_cache_dim` is no length of a cache.
+    // Checked before lengths, since `kv_cache_dim` is not the length of a cache.
     if name.ends_with("dim") || says(&["head_size", "head_width"]) {
         return neighbours.head_dim.map(PastDim::Fixed);
     }
@@ -346,7 +347,7 @@ fn named_past_dim(
     })
 }
 
-/// A nameless dimension after the batch: the past's length if it is the only one, else by place.
+/// A nameless dimension after the batch: the past's length if it is the only one, else by position.
 fn unnamed_past_dim(idx: usize, dims: &[Dim], neighbours: &Neighbours) -> Option<PastDim> {
     let last = dims.len() - 1;
     let n_unnamed = dims

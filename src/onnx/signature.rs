@@ -1,4 +1,4 @@
-//! From a file to what a caller must know before running it.
+//! Reads from a file what a caller must know before running it.
 
 use super::error::OnnxError;
 use super::external::check_external;
@@ -14,48 +14,49 @@ use std::path::{Path, PathBuf};
 /// What a teacher's file declares.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Signature {
-    /// Every input that needs feeding, with what it is for.
+    /// Every input that must be fed, with its role.
     pub inputs: Vec<(TensorInfo, InputRole)>,
     /// The output that holds the logits `[B, T, V]`.
     pub logits: TensorInfo,
-    /// All outputs, the logits among them.
+    /// All outputs, including the logits.
     pub outputs: Vec<TensorInfo>,
-    /// V, where the file fixes it; padded heads are counted.
+    /// V, if the file fixes it, including padding.
     pub vocab_size: Option<u64>,
     /// Operator sets that the model imports.
     pub opset: Vec<OpsetImport>,
     /// ONNX's version of the file format.
     pub ir_version: i64,
-    /// Who wrote the file, as it says; often empty.
+    /// The program that wrote the file, as declared; often empty.
     pub producer: String,
-    /// Nodes, those of subgraphs included.
+    /// Number of nodes, including those of subgraphs.
     pub n_nodes: u64,
-    /// Whether activations are quantised by the range of the whole batch, as dynamic int8 models do:
-    /// a sequence's logits then depend on what else is in the batch.
+    /// Whether activations are quantised by the range of the whole batch, as in dynamic int8 models: a
+    /// sequence's logits then depend on the rest of the batch.
     pub scales_by_batch: bool,
     /// Whether weights or logits are float16 or bfloat16.
     pub has_half_precision: bool,
-    /// Operators that draw at random, each once.
+    /// Operators that draw random numbers, without duplicates.
     pub random_nodes: Vec<String>,
     /// Files next to the model that hold weights: relative to its folder, sorted.
     pub external_files: Vec<PathBuf>,
-    /// B, where the file fixes it.
+    /// B, if the file fixes it.
     pub fixed_batch: Option<u64>,
-    /// T, where the file fixes it.
+    /// T, if the file fixes it.
     pub fixed_seq_len: Option<u64>,
     /// The longest sequence, in tokens, that `config.json` or `genai_config.json` next to the model allows.
     pub max_seq_len: Option<u32>,
     /// The file that says so.
     pub max_seq_len_source: Option<PathBuf>,
-    /// Tokens up to which positions are turned as in pre-training, where longer sequences are turned by their
-    /// length (rope `dynamic` and `longrope`), as `config.json` says.
+    /// Tokens up to which rotary positions are those of pre-training, if they depend on the sequence length
+    /// (rope `dynamic` and `longrope`), from `config.json`.
     pub original_seq_len: Option<u32>,
 }
 
-/// Reads what the model at `path` wants and gives; `wanted_output` names the logits if they have another name.
+/// Reads the inputs and outputs of the model at `path`; `wanted_output` names the logits output if it is not
+/// the usual one.
 ///
-/// Costs the pages of the file's headers, not of its weights. Every model that cannot be a teacher
-/// is refused here, with what was expected and what to do.
+/// Reads the pages of the file's headers, not of its weights. A model that cannot be a teacher is refused here,
+/// with what was expected and a remedy.
 pub fn read_signature(path: &Path, wanted_output: Option<&str>) -> Result<Signature, OnnxError> {
     let outline = read_outline(path)?;
     let external_files = check_external(path, &outline.external)?;
@@ -135,13 +136,13 @@ pub(super) fn read_outline(path: &Path) -> Result<Outline, OnnxError> {
     if meta.len() == 0 {
         return Err(not_onnx(path, b""));
     }
-    // SAFETY: the map is read only here; a file that another process changes meanwhile can at worst
-    // give other bytes, which the walker treats as bad input.
+    // SAFETY: the map is only read, and only here. If another process changes the file meanwhile, the walker at
+    // worst sees wrong bytes, which it treats as bad input.
     let bytes = unsafe { memmap2::Mmap::map(&file) }.map_err(io)?;
     outline_of(path, &bytes)
 }
 
-/// The walk, with separate errors for a file that is no model and for a truncated model.
+/// The walk, with separate errors for a file that is not a model and for a truncated model.
 pub(super) fn outline_of(path: &Path, bytes: &[u8]) -> Result<Outline, OnnxError> {
     // ModelProto begins with field 1, ir_version, a varint; every exporter writes it first.
     let begins_well = bytes.first() == Some(&0x08);
@@ -155,7 +156,7 @@ pub(super) fn outline_of(path: &Path, bytes: &[u8]) -> Result<Outline, OnnxError
     }
 }
 
-/// What people hand over instead of a model, by the first bytes.
+/// The error for a file that is not a model: common mistakes are recognised by the first bytes.
 fn not_onnx(path: &Path, bytes: &[u8]) -> OnnxError {
     let starts = |magic: &[u8]| bytes.starts_with(magic);
     let (found, remedy) = if bytes.is_empty() {

@@ -594,7 +594,7 @@ fn external_data_outside_the_models_folder_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = small_decoder(folder.path(), true);
     let model = std::fs::read(&path).unwrap();
-    // Same length as the true name, so that every length prefix stays right.
+    // Same length as the original name, so that all length prefixes stay correct.
     for escape in [
         "../../secrets00",
         "/etc/passwd0000",
@@ -665,7 +665,7 @@ fn a_model_cut_short_anywhere_is_refused_and_mostly_called_so() {
     for length in 1..graph_end {
         let error = outline_of(&path, &bytes[..length]).unwrap_err();
         let cut = matches!(error, OnnxError::Truncated { .. });
-        // Before the graph's length prefix is complete, what is left may be a whole message.
+        // Cut before the graph's length prefix is complete, the rest may be a complete message.
         assert!(cut || length < 20, "{length}: {error}");
     }
 }
@@ -675,7 +675,7 @@ fn a_second_graph_field_merges_with_the_first() {
     let (_folder, path) = write(&samples::hidden_states_only());
     let mut bytes = std::fs::read(&path).unwrap();
     let other = Sample::default().build().to_bytes();
-    // Field 7 of the second model, cut out of it: after ir_version (2 bytes) and producer (11).
+    // Field 7 of the second model, which follows ir_version (2 bytes) and producer (11).
     bytes.extend_from_slice(&other[13..]);
     std::fs::write(&path, bytes).unwrap();
     assert_eq!(read_signature(&path, None).unwrap().logits.name, "logits");
@@ -737,7 +737,7 @@ proptest! {
             bytes.truncate(cut.index(bytes.len()));
         }
         std::fs::write(&path, bytes).unwrap();
-        // Any answer will do; the error must also be printable.
+        // Any result will do, but an error must be printable.
         if let Err(error) = read_signature(&path, None) {
             prop_assert!(!error.to_string().is_empty());
         }

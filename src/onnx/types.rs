@@ -80,7 +80,7 @@ impl DType {
         }
     }
 
-    /// Bytes an element takes in `raw_data`; `None` where that is not a whole, known number.
+    /// Bytes an element takes in `raw_data`; `None` if that is not a whole, known number.
     pub fn size(self) -> Option<u64> {
         match self {
             Self::U8 | Self::I8 | Self::Bool => Some(1),
@@ -128,9 +128,9 @@ impl fmt::Display for DType {
 /// One dimension of a tensor, as the file declares it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Dim {
-    /// Always this many.
+    /// Always this size.
     Fixed(u64),
-    /// Dynamic, with a name that may say what it is.
+    /// Dynamic, with a name that may tell its meaning.
     Symbol(String),
     /// Dynamic, without a name.
     Unknown,
@@ -168,7 +168,7 @@ pub struct TensorInfo {
     pub name: String,
     /// Element type.
     pub dtype: DType,
-    /// Dimensions; `None` where the file declares no shape at all (not even a rank).
+    /// Dimensions; `None` if the file declares no shape at all, not even a rank.
     pub dims: Option<Vec<Dim>>,
 }
 

@@ -1,4 +1,4 @@
-//! One pass over a model's bytes that collects everything but the weights.
+//! One pass over a model's bytes that collects everything except the weights.
 
 use super::proto::{OperatorSetIdProto, StringEntryProto, ValueInfoProto};
 use super::types::{DType, OpsetImport, TensorInfo};
@@ -22,25 +22,25 @@ pub(super) struct Outline {
     pub(super) scales_by_batch: bool,
     /// Whether some tensor is float16 or bfloat16.
     pub(super) has_half_precision: bool,
-    /// Operators that draw at random, each once.
+    /// Operators that draw random numbers, without duplicates.
     pub(super) random_nodes: Vec<String>,
     /// Pasts that are window-sized buffers.
     pub(super) window_caches: Vec<WindowCache>,
     pub(super) inputs: Vec<TensorInfo>,
     pub(super) outputs: Vec<TensorInfo>,
-    /// Old files list every initializer among the inputs too; those need no feeding.
+    /// Older files also list every initializer as an input; those need not be fed.
     pub(super) initializer_names: HashSet<String>,
     pub(super) external: Vec<ExternalTensor>,
 }
 
-/// Operators that quantise by the range of a whole tensor, so that a row depends on its batch.
+/// Operators that quantise by the range of a whole tensor, so that a row's results depend on its batch.
 const DYNAMIC_QUANTIZERS: [&[u8]; 3] = [
     b"DynamicQuantizeLinear",
     b"DynamicQuantizeMatMul",
     b"DynamicQuantizeLSTM",
 ];
 
-/// Operators that give something else each time.
+/// Operators with random results.
 const RANDOM_OPERATORS: [&[u8]; 6] = [
     b"RandomNormal",
     b"RandomNormalLike",
@@ -120,7 +120,7 @@ fn walk_graph(bytes: &[u8], depth: u32, outline: &mut Outline) -> Result<(), Wir
             (12, WireValue::Bytes(value)) if depth == 0 => {
                 outline.outputs.push(decode_value_info(value)?);
             }
-            // Field 15: sparse initializers, which name themselves in their values tensor.
+            // Field 15: sparse initializers, whose name is in their values tensor.
             (15, WireValue::Bytes(sparse)) => {
                 for part in Fields::new(sparse) {
                     if let (1 | 2, WireValue::Bytes(tensor)) = part? {
@@ -156,7 +156,7 @@ fn walk_node(bytes: &[u8], depth: u32, outline: &mut Outline) -> Result<(), Wire
     Ok(())
 }
 
-/// What is looked at of a node.
+/// The parts of a node that are read.
 #[derive(Default)]
 struct Node<'a> {
     op_type: &'a [u8],
@@ -222,7 +222,7 @@ fn walk_tensor(bytes: &[u8], outline: &mut Outline) -> Result<String, WireFault>
         match field? {
             (1, WireValue::Varint(dim)) => n_elements = n_elements.and_then(|n| n.checked_mul(dim)),
             (1, WireValue::Bytes(packed)) => {
-                // Packed varints: read them as values of a made-up stream of fields.
+                // Packed varints, read as values of a made-up stream of fields.
                 n_elements = n_elements.and_then(|n| multiply_packed(n, packed));
             }
             (2, WireValue::Varint(code)) => dtype = DType::from_code(code as i32),

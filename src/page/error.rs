@@ -4,10 +4,10 @@ use crate::error::{Classified, Kind};
 use crate::storage::StorageError;
 use std::path::PathBuf;
 
-/// A page that cannot be written.
+/// Why a page cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum PageError {
-    /// A file of another origin is where the page is to be.
+    /// The output is a file of other origin.
     #[error(
         "{} was not written by saltworks: expected no file there, or an earlier report; choose another --output, \
          or replace it with --overwrite",
@@ -17,7 +17,7 @@ pub enum PageError {
         /// The file.
         path: PathBuf,
     },
-    /// The filesystem's.
+    /// The filesystem's error.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }

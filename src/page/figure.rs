@@ -1,21 +1,21 @@
-//! A figure with what it shows, what it does not, and its numbers.
+//! A figure with its caption: what it shows, what it does not, and its numbers.
 
 use super::html::escape;
 use super::numbers::lower_first;
 use super::table::Data;
 use crate::figure::Picture;
 
-/// Points of a figure in a window that is wide, and in a file.
+/// Width of a figure in a wide window and in a file, in points.
 pub(crate) const WIDE: f64 = 1000.0;
-/// Points of a figure on a phone.
+/// Width of a figure on a phone, in points.
 const NARROW: f64 = 360.0;
 
 /// One figure.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Figure {
-    /// Name of its files.
+    /// Base name of its files.
     pub(crate) name: &'static str,
-    /// In one line, for those who hear the page.
+    /// One line for screen readers.
     pub(crate) label: String,
     pub(crate) picture: Picture,
     /// What is shown.

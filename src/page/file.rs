@@ -1,19 +1,19 @@
-//! A page as a file, which takes the place of earlier pages alone.
+//! A page as a file, which replaces only earlier pages.
 
 use super::error::PageError;
 use super::html::GENERATOR;
 use crate::storage::{self, Source, sweep_abandoned};
 use std::path::Path;
 
-/// Name of a page where none is given.
+/// Default name of a page.
 pub(crate) const PAGE_NAME: &str = "report.html";
-/// Bytes at the start of a file that say whose it is.
+/// Bytes at the start of a file that identify its author.
 const HEAD_BYTES: u64 = 4096;
-/// What pages of versions without [`GENERATOR`] begin with.
+/// How pages of versions without [`GENERATOR`] begin.
 const EARLIER: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
     <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; ";
 
-/// Refuses a file at `path` that is no page of this program; to be called before long work.
+/// Refuses a file at `path` that is not a page of this program; called before long work.
 pub(crate) fn check_replaceable(path: &Path, overwrite: bool) -> Result<(), PageError> {
     if overwrite {
         return Ok(());

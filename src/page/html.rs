@@ -1,40 +1,40 @@
-//! Small pieces of HTML, and the page that they make.
+//! Small pieces of HTML, and the page built from them.
 
 pub(crate) use crate::figure::escape;
 use crate::figure::{Paint, rules, variables};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
-/// SHA-256, in base64, of what is between the script's tags: a line feed and [`SCRIPT`]. A browser runs
-/// no other script, and fetches nothing.
+/// SHA-256, in base64, of the text between the script's tags: a line feed and [`SCRIPT`]. A browser then runs
+/// no other script and fetches nothing.
 const SCRIPT_SHA256: &str = "9BOs/pE8t70XWWW7GPxFqAql6DZgUtMWY++l2OMeYW4=";
-/// How a page says who wrote it, up to the version.
+/// How a page names its author, up to the version.
 pub(super) const GENERATOR: &str = "<meta name=\"generator\" content=\"saltworks ";
-/// What is not known, or not there yet.
+/// Shown for a value that is unknown or not there yet.
 pub(crate) const NONE: &str = "\u{2013}";
 
 /// A whole page.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Page {
-    /// What it is, above the title.
+    /// Kind of page, shown above the title.
     pub(crate) kind: &'static str,
     pub(crate) title: String,
-    /// Its size, in a few words each.
+    /// Its size, each fact in a few words.
     pub(crate) facts: Vec<String>,
     pub(crate) sections: Vec<Section>,
 }
 
-/// A part of the page with an entry of its own in the navigation.
+/// A part of the page with its own entry in the navigation.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Section {
-    /// Its address in the page.
+    /// Its anchor in the page.
     id: &'static str,
     title: &'static str,
     pub(crate) body: String,
 }
 
 impl Page {
-    /// The file.
+    /// The HTML file.
     pub(crate) fn html(&self) -> String {
         let (kind, title) = (self.kind, escape(&self.title));
         let fact = |fact: &String| format!("<span>{}</span>", escape(fact));
@@ -62,7 +62,7 @@ impl Page {
 }
 
 impl Section {
-    /// `None` where there is nothing in it.
+    /// `None` if `body` is empty.
     pub(crate) fn of(id: &'static str, title: &'static str, body: String) -> Option<Self> {
         (!body.is_empty()).then_some(Self { id, title, body })
     }
@@ -79,7 +79,7 @@ fn navigation(sections: &[Section]) -> String {
     format!("<nav aria-label=\"Sections\">{}</nav>", links.join("\n"))
 }
 
-/// Numbers to remember, each with what it is.
+/// Key numbers, each with its description.
 pub(crate) fn tiles(tiles: &[(String, String)]) -> String {
     let tile = |(number, what): &(String, String)| {
         let (number, what) = (escape(number), escape(what));
@@ -89,7 +89,7 @@ pub(crate) fn tiles(tiles: &[(String, String)]) -> String {
     format!("<div class=\"tiles\">{tiles}</div>\n")
 }
 
-/// Names with their values.
+/// A list of names and values.
 pub(crate) fn facts<'a>(facts: impl IntoIterator<Item = &'a (String, String)>) -> String {
     let pair = |(name, value): &(String, String)| {
         let (name, value) = (escape(name), escape(value));
@@ -99,7 +99,7 @@ pub(crate) fn facts<'a>(facts: impl IntoIterator<Item = &'a (String, String)>) -
     format!("<dl class=\"facts\">\n{pairs}</dl>\n")
 }
 
-/// What makes the numbers of a page say something else than they seem to; nothing where there is none.
+/// Reasons why a page's numbers may mislead; empty without any.
 pub(crate) fn warnings(warnings: &[String]) -> String {
     match warnings {
         [] => String::new(),
@@ -110,14 +110,14 @@ pub(crate) fn warnings(warnings: &[String]) -> String {
     }
 }
 
-/// Sentences.
+/// A list of sentences.
 pub(crate) fn list(texts: &[String]) -> String {
     let item = |text: &String| format!("<li>{}</li>", escape(text));
     let items: String = texts.iter().map(item).collect();
     format!("<ul>{items}</ul>\n")
 }
 
-/// The name of an arm with its colour.
+/// The name of an arm with a dot in its colour.
 pub(crate) fn arm_name(name: &str, slot: usize) -> String {
     let paint = Paint::Arm(slot).name();
     format!(
@@ -126,7 +126,7 @@ pub(crate) fn arm_name(name: &str, slot: usize) -> String {
     )
 }
 
-/// A value with its deviation, which goes beneath it where there is no room beside.
+/// A value with its standard deviation, which wraps to the next line if there is no room.
 pub(crate) fn value_cell(text: &str) -> String {
     match text.split_once(" \u{b1} ") {
         Some((value, deviation)) => format!(
@@ -150,7 +150,7 @@ pub(crate) fn paragraph(text: &str) -> String {
     format!("<p>{}</p>\n", escape(text))
 }
 
-/// A value, or that there is none.
+/// A value, or [`NONE`].
 pub(crate) fn or_none(text: Option<String>) -> String {
     text.map_or(NONE.to_owned(), |text| escape(&text))
 }

@@ -1,12 +1,12 @@
-//! Pages: one HTML file that needs nothing else.
+//! Pages: single HTML files that need nothing else.
 //!
 //! ```text
 //! Page = kind + title + facts + sections ─html─▶ report.html (figures inline, no network)
 //! ```
 //!
-//! Style and script are in the page itself; the script only adds to what is there without it. No address
-//! that a browser would load is in an attribute, and the page's own policy (Content-Security-Policy) forbids
-//! that, and any script but its own. All text is escaped: names and tokens may hold anything.
+//! Style and script are in the page itself, which is complete without the script. No attribute has an address
+//! that a browser would load, and the page's Content-Security-Policy forbids loading, and any script but its
+//! own. All text is escaped, since names and tokens may contain anything.
 
 mod error;
 mod figure;

@@ -1,4 +1,4 @@
-//! Numbers as a reader wants them.
+//! Numbers formatted for readers.
 
 /// Digits in groups of three.
 pub fn grouped(n: u64) -> String {
@@ -13,7 +13,7 @@ pub fn grouped(n: u64) -> String {
     out
 }
 
-/// Mean of what was measured; `None` of nothing.
+/// Mean of the finite values; `None` without any.
 pub(crate) fn mean(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     let finite = values.into_iter().filter(|value| value.is_finite());
     let (n, sum) = finite.fold((0_u32, 0.0), |(n, sum), value| (n + 1, sum + value));
@@ -31,7 +31,7 @@ pub(crate) fn fixed(value: f64, digits: usize) -> String {
     }
 }
 
-/// With its sign, whichever it is.
+/// With its sign, also if positive.
 pub(crate) fn signed(value: f64, digits: usize) -> String {
     let text = fixed(value, digits);
     let is_zero = text.bytes().all(|byte| matches!(byte, b'0' | b'.'));
@@ -53,7 +53,7 @@ pub(crate) fn short(value: f64) -> String {
     }
 }
 
-/// Time in the unit that reads well.
+/// Time in a suitable unit.
 pub(crate) fn duration(seconds: f64) -> String {
     match seconds {
         s if s >= 7200.0 => format!("{:.1} h", s / 3600.0),
@@ -62,7 +62,7 @@ pub(crate) fn duration(seconds: f64) -> String {
     }
 }
 
-/// A share as a whole percentage.
+/// A fraction as a whole percentage.
 pub(crate) fn percent(share: f64) -> String {
     format!("{:.0}\u{202f}%", share * 100.0)
 }
@@ -74,7 +74,7 @@ pub(crate) fn upper_first(text: &str) -> String {
     first.chain(characters).collect()
 }
 
-/// As a sentence goes on after a colon: in small letters, but for a name.
+/// As after a colon: with a lower-case first letter, except in an acronym.
 pub(super) fn lower_first(text: &str) -> String {
     let mut characters = text.chars();
     match characters.next() {

@@ -3,12 +3,12 @@
 use super::html::escape;
 use std::fmt::Display;
 
-/// The numbers behind a figure.
+/// The numbers of a figure.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Data {
     /// Names of the columns.
     columns: &'static [&'static str],
-    /// A value a column; empty where there is none.
+    /// One value per column; empty if there is none.
     rows: Vec<Vec<String>>,
 }
 
@@ -25,7 +25,7 @@ impl Data {
             .push(cells.iter().map(ToString::to_string).collect());
     }
 
-    /// As RFC 4180 has it, with line feeds.
+    /// As in RFC 4180, but with line feeds.
     pub(crate) fn csv(&self) -> String {
         let line = |cells: &mut dyn Iterator<Item = &str>| {
             cells.map(csv_cell).collect::<Vec<_>>().join(",") + "\n"
@@ -46,7 +46,7 @@ impl Data {
     }
 }
 
-/// In quotes where it must be. Text that a spreadsheet would compute is kept from it by an apostrophe.
+/// In quotes if necessary. Text that a spreadsheet would read as a formula gets an apostrophe in front.
 fn csv_cell(text: &str) -> String {
     let is_formula =
         text.starts_with(['=', '+', '-', '@', '\t', '\r']) && text.parse::<f64>().is_err();
@@ -61,7 +61,7 @@ fn csv_cell(text: &str) -> String {
     }
 }
 
-/// For an address in a page: letters, digits and a few signs stay.
+/// Percent-encoded for a link: letters, digits and a few signs stay.
 fn percent_encoded(text: &str) -> String {
     let mut safe = String::with_capacity(text.len() * 5 / 4);
     for byte in text.bytes() {
@@ -75,13 +75,13 @@ fn percent_encoded(text: &str) -> String {
     safe
 }
 
-/// A value that may not be there: nothing in its cell then.
+/// A value, or an empty cell.
 pub(crate) fn or_empty(value: Option<impl Display>) -> String {
     value.map_or(String::new(), |value| value.to_string())
 }
 
-/// A table that scrolls by itself where it is wider than the window. The first column stays.
-/// Cells are HTML; columns after the first `n_text` hold numbers.
+/// A table that scrolls if it is wider than the window. The first column stays. Cells are HTML; columns after
+/// the first `n_text` hold numbers.
 pub(crate) fn table(
     caption: &str,
     heads: &[String],

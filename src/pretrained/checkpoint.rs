@@ -1,4 +1,4 @@
-//! A Hugging Face directory: its description, and its weights by the names that the description has for them.
+//! A Hugging Face directory: a description of the decoder, and its weights under the description's names.
 
 use super::PretrainedError;
 use super::cut::{Source, source_of};
@@ -15,20 +15,20 @@ use std::path::{Path, PathBuf};
 
 const ADAPTER_CONFIG_JSON: &str = "adapter_config.json";
 
-/// A model as its directory holds it. Values are checked to be finite as they are read.
+/// A model in a directory. Values are checked to be finite as they are read.
 #[derive(Debug)]
 pub struct Checkpoint {
     /// The directory.
     pub dir: PathBuf,
-    /// The family, as people call it.
+    /// The family's common name.
     pub family: &'static str,
-    /// All that the logits depend on but the weights.
+    /// All that the logits depend on besides the weights.
     pub spec: DecoderSpec,
     /// The files that are read, `config.json` first.
     pub files: Vec<PathBuf>,
-    /// The `tokenizer.json` beside them, if there is one.
+    /// The `tokenizer.json` next to them, if there is one.
     pub tokenizer: Option<PathBuf>,
-    /// What whoever reads it should know.
+    /// Notes for the user.
     pub notes: Vec<String>,
     tensors: Tensors,
     /// By the weight's name.
@@ -36,10 +36,11 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Reads `config.json`, maps the weights, and checks that there is each one in its shape, and no other.
+    /// Reads `config.json`, maps the weights, and checks that exactly the expected tensors are there, with
+    /// their shapes.
     ///
     /// # Errors
-    /// Whatever is not there, not read, or would have to be guessed: see [`PretrainedError`].
+    /// Anything missing, unsupported or ambiguous: see [`PretrainedError`].
     pub fn open(dir: &Path) -> Result<Self, PretrainedError> {
         check_directory(dir)?;
         let config = Section::open(&dir.join(CONFIG_JSON))?;
@@ -109,7 +110,7 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// The tensor is `[in, out]`: its columns are the rows.
+    /// For a tensor `[in, out]`, whose columns are the weight's rows.
     fn read_columns(
         &self,
         source: &Source,
@@ -148,7 +149,7 @@ impl<'a> Names<'a> {
             family,
             spec,
             tensors,
-            // Saved without its head, a model has names without the base.
+            // A model saved without its head has names without the base.
             has_base: tensors.names().any(|name| name.starts_with(family.base)),
         }
     }
@@ -172,7 +173,7 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// Each tensor is there, in its shape.
+    /// Every tensor is there, with its shape.
     fn check_shapes(&self, sources: &BTreeMap<String, Source>) -> Result<(), PretrainedError> {
         weights_of(self.spec).iter().try_for_each(|weight| {
             let source = &sources[&weight.name];
@@ -181,7 +182,7 @@ impl<'a> Names<'a> {
         })
     }
 
-    /// There is no other, but the head of a tied model and what follows from the configuration.
+    /// There are no others, except the head of a tied model and tensors that follow from the configuration.
     fn check_foreign(&self, sources: &BTreeMap<String, Source>) -> Result<(), PretrainedError> {
         let known: BTreeSet<&str> = sources.values().map(|source| &*source.tensor).collect();
         let head = self.tied_head();
@@ -208,7 +209,7 @@ impl<'a> Names<'a> {
         head.map(|(_, tensor, _)| format!("{tensor}.weight"))
     }
 
-    /// A tied model may repeat its embedding as the head, as the same values.
+    /// A tied model may store its embedding again as the head, but with the same values.
     fn check_tied_head(&self, sources: &BTreeMap<String, Source>) -> Result<(), PretrainedError> {
         let Some(head) = self.tied_head().filter(|name| self.tensors.contains(name)) else {
             return Ok(());
@@ -234,7 +235,7 @@ impl<'a> Names<'a> {
     }
 }
 
-/// One model, and not what changes another.
+/// Checks that it is a complete model and not, for example, an adapter.
 fn check_directory(dir: &Path) -> Result<(), PretrainedError> {
     if dir.is_file() {
         return Err(PretrainedError::NotThatFile {
@@ -262,7 +263,7 @@ fn check_directory(dir: &Path) -> Result<(), PretrainedError> {
     }
 }
 
-/// Names of files in it, sorted.
+/// Names of the files in it, sorted.
 fn file_names(dir: &Path) -> Result<BTreeSet<String>, PretrainedError> {
     let io = |source| PretrainedError::io("list", dir, source);
     let entries = std::fs::read_dir(dir).map_err(io)?;
@@ -277,7 +278,7 @@ fn file_names(dir: &Path) -> Result<BTreeSet<String>, PretrainedError> {
         .collect()
 }
 
-/// Shards that nobody names are of another download.
+/// A shard that the index does not name is left from another download.
 fn check_shards(dir: &Path, tensors: &Tensors) -> Result<(), PretrainedError> {
     let read: BTreeSet<PathBuf> = tensors.paths().map(Path::to_owned).collect();
     let is_shard = |name: &str| name.starts_with("model-") && name.ends_with(".safetensors");
@@ -294,8 +295,8 @@ fn check_shards(dir: &Path, tensors: &Tensors) -> Result<(), PretrainedError> {
     }
 }
 
-/// Before memory is taken by a configuration: the files hold about as many values as it says. A tensor that is
-/// missing is told by name, later.
+/// Checks that the files hold at least half as many values as the configuration implies, before memory is
+/// allocated for it. A missing tensor is reported by name later.
 fn check_size(
     config: &Section,
     spec: &DecoderSpec,
@@ -322,7 +323,7 @@ fn check_size(
     })
 }
 
-/// What is worth saying of a directory that can be read.
+/// Notes on a directory that can be read.
 fn notes(dir: &Path, has_tokenizer: bool) -> Vec<String> {
     let mut notes = Vec::new();
     if !has_tokenizer {

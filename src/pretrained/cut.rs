@@ -1,17 +1,17 @@
-//! Which rows of which tensor a weight is.
+//! Maps a weight to the rows of a tensor.
 
 use crate::onnx::decoder::{DecoderSpec, Weight};
 
-/// A row of a table: the weight, the tensor, and how it lies there. Both names in a layer are without what names
-/// the layer.
+/// A row of a table: the weight, the tensor, and its place in it. Within a layer, both names are without the
+/// layer's prefix.
 pub(super) type Entry = (&'static str, &'static str, Cut);
 
-/// How a weight lies in its tensor.
+/// Which part of its tensor a weight is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cut {
-    /// It is the tensor.
+    /// The whole tensor.
     Whole,
-    /// The query, key or value rows of a tensor of all three, one below the other.
+    /// The query, key or value rows of a tensor that stacks all three.
     Stacked(Part),
     /// The same by head: query, key and value of the first head, then those of the next.
     ByHead(Part),
@@ -19,11 +19,11 @@ pub(super) enum Cut {
     Transposed,
     /// The query, key or value columns of a tensor `[in, out]` of all three.
     TransposedStacked(Part),
-    /// The gate's rows, or those of up, of a tensor of both.
+    /// The gate or up rows of a tensor that stacks both.
     GateUp(Part),
 }
 
-/// One of those that lie in one tensor.
+/// One of the weights that share a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
     Query,
@@ -37,31 +37,31 @@ pub(super) enum Part {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Source {
     pub(super) tensor: String,
-    /// Of the whole tensor.
+    /// Shape of the whole tensor.
     pub(super) shape: Vec<usize>,
     /// The first row.
     pub(super) start: usize,
-    /// Rows that lie together.
+    /// Number of contiguous rows per block.
     pub(super) block: usize,
-    /// From one such block to the next.
+    /// Rows from the start of one block to the next.
     pub(super) stride: usize,
-    /// Whether rows of the weight are columns of the tensor.
+    /// Whether the weight's rows are the tensor's columns.
     pub(super) is_transposed: bool,
 }
 
 impl Source {
-    /// The row of the tensor that row `row` of the weight is.
+    /// The tensor's row for row `row` of the weight.
     pub(super) fn row(&self, row: usize) -> usize {
         row / self.block * self.stride + self.start + row % self.block
     }
 
-    /// Rows of the weight from `row` on that lie together.
+    /// Number of contiguous rows of the weight from `row` on.
     pub(super) fn n_together(&self, row: usize) -> usize {
         self.block - row % self.block
     }
 }
 
-/// The tensor of a weight by a family's tables; none where they have none.
+/// The source of a weight by a family's tables; `None` if they have no such weight.
 pub(super) fn source_of(
     layers: &str,
     tables: &[&[Entry]],
@@ -72,7 +72,7 @@ pub(super) fn source_of(
     Some(cut.source(tensor, spec, layer, weight))
 }
 
-/// The name of a weight's tensor, how it lies there, and its layer. `layers` is in front of the number of one.
+/// The name of a weight's tensor, its place in it, and its layer. `layers` is the prefix of layer numbers.
 pub(super) fn tensor_of(
     layers: &str,
     tables: &[&[Entry]],
@@ -148,7 +148,7 @@ impl Cut {
     }
 }
 
-/// Rows, as a [`Cut`] has them.
+/// Where the rows of a [`Cut`] are.
 struct Layout {
     n_rows: usize,
     start: usize,
@@ -171,7 +171,7 @@ fn stacked(spec: &DecoderSpec, layer: usize, part: Part, whole: Layout) -> Layou
 }
 
 impl Part {
-    /// Its place among those that it lies with.
+    /// Its index among the weights in its tensor.
     fn place(self) -> usize {
         match self {
             Part::Query | Part::Gate => 0,

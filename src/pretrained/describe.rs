@@ -7,18 +7,18 @@ use crate::onnx::decoder::DecoderSpec;
 use serde_json::{Value, json};
 
 const UNQUANTIZED: &str = "quantized models are not supported: use the model's unquantized weights";
-/// As transformers writes it, as older compressed-tensors, and as MLX.
+/// Keys of transformers, of older compressed-tensors, and of MLX.
 const QUANTIZATIONS: [&str; 3] = ["quantization_config", "compression_config", "quantization"];
 
 /// Reads every key that changes what the model computes, or refuses it by name.
 ///
 /// # Errors
-/// [`PretrainedError::Config`]: a family that is not there, a key that no table reads, a value that cannot be.
+/// [`PretrainedError::Config`]: an unsupported family, a key that no table reads, an impossible value.
 pub fn describe(config: &Section) -> Result<DecoderSpec, PretrainedError> {
     read(config, family_of(config)?)
 }
 
-/// The same by a family's tables.
+/// The same for a known family.
 pub(super) fn read(config: &Section, family: &Family) -> Result<DecoderSpec, PretrainedError> {
     for key in QUANTIZATIONS {
         config.only(key, &Value::Null, UNQUANTIZED)?;
@@ -41,7 +41,7 @@ pub(super) fn family_of(config: &Section) -> Result<&'static Family, PretrainedE
     })
 }
 
-/// What to do about a model of another family.
+/// What to do about an unsupported model.
 fn why_not(config: &Section) -> &'static str {
     let is_one = |key: &str| config.get(key).is_some();
     let mut names = config
@@ -64,7 +64,7 @@ fn why_not(config: &Section) -> &'static str {
     }
 }
 
-/// One architecture, the one with the language-model head.
+/// Requires the one architecture with the language-model head.
 fn check_architecture(config: &Section, family: &Family) -> Result<(), PretrainedError> {
     let remedy = "only causal language models have next-token logits: choose one";
     config.only("architectures", &json!([family.architecture]), remedy)?;
@@ -74,7 +74,8 @@ fn check_architecture(config: &Section, family: &Family) -> Result<(), Pretraine
     config.only("pruned_heads", &json!({}), remedy)
 }
 
-/// Code of the model's own may compute anything; a copy of what transformers has by now is no other.
+/// Refuses a model with its own code, which may compute anything, unless it is a copy of code now in
+/// transformers.
 fn check_code(config: &Section, family: &Family) -> Result<(), PretrainedError> {
     let class = config
         .get("auto_map")

@@ -1,4 +1,4 @@
-//! What can be wrong with a model's directory, and what to do about it.
+//! What can be wrong with a model's directory, with remedies.
 
 use crate::error::{Classified, Kind};
 use crate::storage::StorageError;
@@ -10,7 +10,7 @@ pub enum PretrainedError {
     /// A file cannot be read.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// A file that the model needs is not there.
+    /// A file that the model needs is missing.
     #[error("{} is not there: expected {expected}; {remedy}", path.display())]
     MissingFile {
         /// The file or directory.
@@ -20,7 +20,7 @@ pub enum PretrainedError {
         /// What to do.
         remedy: &'static str,
     },
-    /// Something else that has the name of a file of a model.
+    /// Something under the name of a model's file that is not such a file.
     #[error("{} is {got}: expected a file of the model; {remedy}", path.display())]
     NotThatFile {
         /// The file.
@@ -42,7 +42,7 @@ pub enum PretrainedError {
         /// What to do.
         remedy: &'static str,
     },
-    /// Weights that the index names are not there.
+    /// Weights that the index names are missing.
     #[error("{} is not there, though {} names it: download it again", path.display(), index.display())]
     MissingShard {
         /// The file.
@@ -55,7 +55,7 @@ pub enum PretrainedError {
     NotSafetensors {
         /// The file.
         path: PathBuf,
-        /// What the parser said.
+        /// The parser's error.
         reason: String,
     },
     /// A file that is not the JSON it should be.
@@ -63,10 +63,10 @@ pub enum PretrainedError {
     NotJson {
         /// The file.
         path: PathBuf,
-        /// What the parser said.
+        /// The parser's error.
         reason: String,
     },
-    /// A configuration that asks for what is not there.
+    /// A configuration that is wrong or not supported.
     #[error("{}: {key}: expected {expected}, got {got}; {remedy}", path.display())]
     Config {
         /// The file.
@@ -80,7 +80,7 @@ pub enum PretrainedError {
         /// What to do.
         remedy: &'static str,
     },
-    /// A tensor that is missing, foreign, or of another kind than the configuration says.
+    /// A tensor that is missing, foreign, or does not match the configuration.
     #[error("{}: tensor {name}: expected {expected}, got {got}; {remedy}", path.display())]
     Tensor {
         /// The file.

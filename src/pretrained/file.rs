@@ -1,15 +1,15 @@
-//! Files of a model that are none: what a download that went wrong leaves.
+//! Detects files that a failed download left in place of a model's files.
 
 use super::PretrainedError;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-/// First bytes of what Git LFS puts where a file should be.
+/// First bytes of a Git LFS pointer.
 const LFS: &[u8] = b"version https://git-lfs.";
 
-/// Refuses what has the name of a file of a model and is none: a directory, a symbolic link to
-/// nothing, an empty file, a pointer of Git LFS. A name that is not there is no error here.
+/// Refuses anything under the name of a model's file that is not one: a directory, a dangling symbolic link, an
+/// empty file, a Git LFS pointer. A missing file is not an error here.
 ///
 /// # Errors
 /// [`PretrainedError::NotThatFile`], or I/O.
@@ -38,7 +38,7 @@ pub fn check_is_there(path: &Path) -> Result<(), PretrainedError> {
     Ok(())
 }
 
-/// A link to nothing is there by its name, and is not there to whoever reads it.
+/// Refuses a dangling link, which exists but cannot be read.
 fn check_link(path: &Path) -> Result<(), PretrainedError> {
     let Ok(target) = std::fs::read_link(path) else {
         return Ok(());

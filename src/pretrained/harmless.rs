@@ -1,8 +1,9 @@
 //! Keys of `config.json` that change no logit of a causal language model.
 
-/// What all configurations of transformers have, of training and of generation, and what other programs add.
+/// Keys that all configurations of transformers have, for training and generation, and keys that other programs
+/// add.
 const HARMLESS: &[&str] = &[
-    // Of the file, of loading it, and of how it is run.
+    // The file, its loading, and how the model is run.
     "_attn_implementation",
     "_attn_implementation_autoset",
     "_commit_hash",
@@ -23,7 +24,7 @@ const HARMLESS: &[&str] = &[
     "transformers_version",
     "use_bfloat16",
     "use_cache",
-    // Of training.
+    // Training.
     "attention_dropout",
     "attention_probs_dropout_prob",
     "attn_pdrop",
@@ -35,7 +36,7 @@ const HARMLESS: &[&str] = &[
     "initializer_range",
     "pretraining_tp",
     "resid_pdrop",
-    // Of heads for other tasks.
+    // Heads for other tasks.
     "finetuning_task",
     "id2label",
     "label2id",
@@ -49,7 +50,7 @@ const HARMLESS: &[&str] = &[
     "summary_type",
     "summary_use_proj",
     "task_specific_params",
-    // Of the tokenizer and of chat.
+    // Tokenizer and chat.
     "bos_token",
     "bos_token_id",
     "chat_template",
@@ -64,7 +65,7 @@ const HARMLESS: &[&str] = &[
     "sep_token_id",
     "tokenizer_class",
     "unk_token_id",
-    // Of generation.
+    // Generation.
     "bad_words_ids",
     "begin_suppress_tokens",
     "diversity_penalty",
@@ -94,13 +95,13 @@ const HARMLESS: &[&str] = &[
     "top_k",
     "top_p",
     "typical_p",
-    // The same numbers in pieces, or in another order.
+    // Same results, computed in pieces or in another order.
     "chunk_size_feed_forward",
     "is_decoder",
     "reorder_and_upcast_attn",
 ];
 
-/// What programs for fine-tuning add.
+/// Prefixes of keys that fine-tuning programs add.
 const HARMLESS_PREFIXES: &[&str] = &["unsloth_"];
 
 pub(super) fn is_harmless(key: &str) -> bool {

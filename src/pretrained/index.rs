@@ -1,4 +1,4 @@
-//! `model.safetensors.index.json`: which file of weights holds which tensor.
+//! `model.safetensors.index.json`, which maps tensors to files of weights.
 
 use super::PretrainedError;
 use super::file::check_is_there;
@@ -8,13 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 
-/// What is read of the index.
+/// The part of the index that is read.
 #[derive(Deserialize)]
 struct Index {
     weight_map: Pairs,
 }
 
-/// The members of an object, each as often as it is there: a map would keep the last of several.
+/// The members of an object, including duplicates, of which a map would keep only the last.
 struct Pairs(Vec<(String, String)>);
 
 impl<'de> Deserialize<'de> for Pairs {
@@ -39,7 +39,7 @@ impl<'de> Deserialize<'de> for Pairs {
     }
 }
 
-/// Tensor to file, as the index says.
+/// The index's map from tensor to file.
 pub(super) fn weight_map(index: &Path) -> Result<BTreeMap<String, String>, PretrainedError> {
     check_is_there(index)?;
     let bytes =
@@ -61,7 +61,7 @@ pub(super) fn weight_map(index: &Path) -> Result<BTreeMap<String, String>, Pretr
     Ok(places)
 }
 
-/// The files that the index names, each once, sorted; none outside the directory.
+/// The files that the index names, sorted, without duplicates; names outside the directory are refused.
 pub(super) fn shard_names(index: &Path) -> Result<Vec<String>, PretrainedError> {
     let names: BTreeSet<String> = weight_map(index)?.into_values().collect();
     let is_plain = |name: &String| {

@@ -1,12 +1,12 @@
-//! Models behind URLs: the files that are read of one, copied to this machine.
+//! Models at URLs: the files that are read are copied to this machine.
 
 use super::PretrainedError;
 use super::names::CONFIG_JSON;
 use crate::storage;
 use std::path::{Path, PathBuf};
 
-/// Files beside the weights that something reads: dimensions, the tokenizer, which shard holds what, the seal of
-/// the trainer's own models. An adapter's configuration is copied to be refused.
+/// Files other than weights that may be read: dimensions, the tokenizer, the index of shards, the seal of the
+/// trainer's own models. An adapter's configuration is copied so that it can be refused.
 const BESIDE_WEIGHTS: [&str; 6] = [
     CONFIG_JSON,
     "adapter_config.json",
@@ -16,18 +16,18 @@ const BESIDE_WEIGHTS: [&str; 6] = [
     "tokenizer.json",
 ];
 
-/// The directory of the checkpoint at `dir`, on this machine: itself or, of a URL, a copy of its configuration,
-/// `model*.safetensors` and tokenizer in the cache. Other formats of the same weights stay where they are.
+/// A local directory with the checkpoint at `dir`: `dir` itself or, for a URL, a copy in the cache of its
+/// configuration, `model*.safetensors` and tokenizer. Other formats of the same weights are not copied.
 ///
 /// # Errors
-/// A URL with no such file below it; what the store says.
+/// A URL without such files; errors of the store.
 pub fn local_checkpoint(dir: &Path) -> Result<PathBuf, PretrainedError> {
     Ok(storage::local_copy_of(dir, |name| {
         is_beside_weights(name) || name.starts_with("model") && is_safetensors(name)
     })?)
 }
 
-/// Whether a file of this name is one that is read with a model whose weights are elsewhere.
+/// Whether this is a file that may be read besides the weights.
 pub fn is_beside_weights(name: &str) -> bool {
     BESIDE_WEIGHTS.contains(&name)
 }
@@ -75,7 +75,7 @@ mod tests {
             .collect();
         assert_eq!(names, wanted);
         assert_eq!(local_checkpoint(url).unwrap(), local, "copied once");
-        // Another version of one file is another model.
+        // If one file changes, the model counts as another.
         storage::replace(&url.join("config.json"), b"changed").unwrap();
         let changed = local_checkpoint(url).unwrap();
         assert_ne!(changed, local);

@@ -1,10 +1,10 @@
-//! Checkpoints as Hugging Face keeps them, as descriptions of decoders.
+//! Reads Hugging Face checkpoints as descriptions of decoders.
 //!
-//! A directory is `config.json`, `model.safetensors` (or shards of it with an index) and `tokenizer.json`. A
-//! family is two short tables: keys of the configuration to a [`DecoderSpec`](crate::onnx::decoder::DecoderSpec),
-//! and its weights to tensors, or parts of them. Every key that changes what the model computes is read or
-//! refused by name, in the spellings of transformers 4 and 5; every tensor is in its place and shape, and
-//! there is no other. Weights stay where they are, and are widened to f32 as they are read.
+//! A directory has `config.json`, `model.safetensors` (or shards and an index) and `tokenizer.json`. A family is
+//! two short tables: keys of the configuration to a [`DecoderSpec`](crate::onnx::decoder::DecoderSpec), and its
+//! weights to tensors, or parts of them. Every key that changes what the model computes is read or refused by
+//! name, in the spellings of transformers 4 and 5; every tensor must be there with its shape, and no others.
+//! Weights are not copied: they are widened to f32 as they are read.
 
 mod checkpoint;
 mod cut;

@@ -1,10 +1,10 @@
-//! Hugging Face's names of the files of a model.
+//! Hugging Face's names for a model's files.
 
-/// What the model is.
+/// The model's configuration.
 pub const CONFIG_JSON: &str = "config.json";
-/// All of its weights in one file.
+/// All weights in one file.
 pub const MODEL_SAFETENSORS: &str = "model.safetensors";
-/// Which of several files holds which weight.
+/// The map from weights to files, if there are several.
 pub const INDEX_JSON: &str = "model.safetensors.index.json";
-/// From text to ids.
+/// The tokenizer.
 pub const TOKENIZER_JSON: &str = "tokenizer.json";

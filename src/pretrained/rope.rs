@@ -7,12 +7,12 @@ use crate::onnx::decoder::{Frequencies, FrequencySet, RotaryPairing, RotaryTable
 use serde_json::{Map, Value};
 use std::f64::consts::TAU;
 
-/// What a configuration says of its rotation.
+/// A configuration's rotary parameters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RopeParameters {
     /// Base of the angles.
     pub theta: f64,
-    /// The part of a head that is rotated, in front.
+    /// Fraction of each head that is rotated, from the front.
     pub partial: f64,
     /// How angles are scaled.
     pub scaling: RopeScaling,
@@ -23,73 +23,74 @@ pub struct RopeParameters {
 pub enum RopeScaling {
     /// Not at all.
     Default,
-    /// All by one factor.
+    /// All frequencies by the same factor.
     Linear {
-        /// What frequencies are divided by.
+        /// Divisor of all frequencies.
         factor: f64,
     },
-    /// theta grows with the sequence.
+    /// theta grows with the sequence length.
     Dynamic {
-        /// How far.
+        /// Factor of the growth.
         factor: f64,
-        /// Up to this length it does not.
+        /// Length up to which theta does not grow.
         n_original: usize,
     },
-    /// That of Llama 3.1.
+    /// As in Llama 3.1.
     Llama3(Llama3Scaling),
     /// Low frequencies are divided, high ones are not (Peng et al., arXiv 2309.00071).
     Yarn {
-        /// What low frequencies are divided by.
+        /// Divisor of low frequencies.
         factor: f64,
-        /// Length of pre-training.
+        /// Sequence length of pre-training.
         n_original: usize,
-        /// Rotations in it at which nothing is divided, and below which all is.
+        /// Rotations within that length from which on a pair is not divided, and below which it is fully
+        /// divided.
         beta: (f64, f64),
-        /// Whether the border pairs are rounded.
+        /// Whether the boundary pairs are rounded.
         truncate: bool,
-        /// What cos and sin are multiplied by.
+        /// Multiplier of cos and sin.
         attention_factor: f64,
     },
     /// A factor for each pair (Ding et al., arXiv 2402.13753).
     Longrope {
-        /// Up to `n_original`.
+        /// Factors up to `n_original`.
         short: Vec<f64>,
-        /// For longer sequences.
+        /// Factors for longer sequences.
         long: Vec<f64>,
-        /// Length of pre-training.
+        /// Sequence length of pre-training.
         n_original: usize,
-        /// What cos and sin are multiplied by.
+        /// Multiplier of cos and sin.
         attention_factor: f64,
     },
 }
 
-/// `rope_type` llama3: low frequencies are divided, high ones are not, those between in part.
+/// `rope_type` llama3: low frequencies are divided, high ones are not, and those between are interpolated.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Llama3Scaling {
-    /// What low frequencies are divided by.
+    /// Divisor of low frequencies.
     pub factor: f64,
-    /// Wave lengths above `n_original` divided by it are long.
+    /// Wavelengths above `n_original / low_freq_factor` are long.
     pub low_freq_factor: f64,
-    /// Wave lengths below `n_original` divided by it are short.
+    /// Wavelengths below `n_original / high_freq_factor` are short.
     pub high_freq_factor: f64,
-    /// Length of pre-training.
+    /// Sequence length of pre-training.
     pub n_original: usize,
 }
 
-/// What a family has where the configuration says nothing, and its own words.
+/// A family's defaults for missing keys, and its names of keys.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RopeDefaults {
     pub(super) theta: f64,
     pub(super) partial: f64,
-    /// Key of theta on top.
+    /// Top-level key of theta.
     pub(super) theta_key: &'static str,
-    /// Key of the rotated part on top.
+    /// Top-level key of the rotated fraction.
     pub(super) partial_key: &'static str,
-    /// Whether `original_max_position_embeddings` is on top, and `yarn` means longrope.
+    /// Whether `original_max_position_embeddings` is at the top level, and `yarn` means longrope.
     pub(super) is_phi3: bool,
 }
 
-/// Most families'.
+/// Defaults of most families.
 pub(super) const ROPE_DEFAULTS: RopeDefaults = RopeDefaults {
     theta: 10_000.0,
     partial: 1.0,
@@ -98,16 +99,16 @@ pub(super) const ROPE_DEFAULTS: RopeDefaults = RopeDefaults {
     is_phi3: false,
 };
 
-/// Where rope parameters are.
+/// Keys that hold rope parameters.
 const KEYS: [&str; 2] = ["rope_parameters", "rope_scaling"];
-/// The remedy of most faults here.
+/// The usual remedy.
 const CORRECT: &str = "correct the configuration";
 const TYPES: &str = "default, linear, dynamic, llama3, yarn or longrope";
 const ORIGINAL: &str = "original_max_position_embeddings";
-/// What transformers' Phi3Config has where the configuration lacks that key.
+/// Default of that key in transformers' Phi3Config.
 const PHI3_ORIGINAL: usize = 4096;
 
-/// That of a family with the usual words, such as Llama.
+/// The parameters of a family with the usual keys, such as Llama.
 ///
 /// # Errors
 /// [`PretrainedError::Config`].
@@ -115,7 +116,7 @@ pub fn rope_of(config: &Section, head_dim: usize) -> Result<RopeParameters, Pret
     rope_parameters(config, &ROPE_DEFAULTS, head_dim)
 }
 
-/// What the configuration says, in either spelling; where it says a thing twice, it must be the same.
+/// The parameters in either spelling; values given twice must agree.
 pub(super) fn rope_parameters(
     config: &Section,
     defaults: &RopeDefaults,
@@ -143,7 +144,7 @@ pub(super) fn rope_parameters(
     of_section(config, &section, defaults, head_dim)
 }
 
-/// Adds one parameter; `type` is the older word for `rope_type`, and `su` for longrope.
+/// Adds one parameter; `type` is an older name for `rope_type`, and `su` for longrope.
 fn merge(
     config: &Section,
     merged: &mut Map<String, Value>,
@@ -173,7 +174,7 @@ fn merge(
     }
 }
 
-/// Parameters of one object, such as Gemma 3 has for each kind of layer.
+/// Parameters in one object; Gemma 3 has one for each kind of layer.
 pub(super) fn of_section(
     config: &Section,
     section: &Section,
@@ -257,7 +258,7 @@ fn yarn(config: &Section, section: &Section) -> Result<RopeScaling, PretrainedEr
             0.1 * by * factor.ln() + 1.0
         }
     };
-    // Zero is none there.
+    // Zero means none here.
     let scale = |key| match section.get(key) {
         Some(value) if value.as_f64() == Some(0.0) => Ok(None),
         _ => section.optional(key),
@@ -306,7 +307,7 @@ fn n_rotated(head_dim: usize, partial: f64) -> usize {
 }
 
 impl RopeParameters {
-    /// The table of a head of `head_dim`.
+    /// The rotary table for heads of `head_dim`.
     pub fn table(&self, head_dim: usize) -> RotaryTable {
         let n_rotated = n_rotated(head_dim, self.partial);
         RotaryTable {
@@ -316,7 +317,7 @@ impl RopeParameters {
         }
     }
 
-    /// The longest sequence that the scaling is for, beside `max_position_embeddings`.
+    /// The longest sequence that the scaling supports, if larger than `configured`.
     pub fn max_positions(&self, configured: usize) -> usize {
         let scaled = |factor: f64, n: usize| (factor * n as f64) as usize;
         match self.scaling {
@@ -385,7 +386,7 @@ impl RopeParameters {
     }
 }
 
-/// theta^(-2i / R) of each pair, radians a position.
+/// theta^(-2i / R) for each pair i, radians per position; R is `n_rotated`.
 pub fn plain_frequencies(theta: f64, n_rotated: usize) -> Vec<f64> {
     let exponent = |pair: usize| -((2 * pair) as f64) / n_rotated as f64;
     (0..n_rotated / 2)
@@ -394,7 +395,7 @@ pub fn plain_frequencies(theta: f64, n_rotated: usize) -> Vec<f64> {
 }
 
 impl Llama3Scaling {
-    /// The frequency of a pair that has `freq` without scaling.
+    /// Scales the frequency `freq` of a pair.
     pub fn apply(&self, freq: f64) -> f64 {
         let n_original = self.n_original as f64;
         let wave_len = TAU / freq;
@@ -410,7 +411,7 @@ impl Llama3Scaling {
     }
 }
 
-/// The share of each pair that is divided: 0 for those that turn fast, 1 for those that turn slowly.
+/// How much each pair is divided: 0 for fast rotations, 1 for slow ones.
 fn yarn_ramp(
     theta: f64,
     n_rotated: usize,

@@ -1,7 +1,7 @@
 //! `config.json`, or an object in it, read key by key.
 //!
-//! It remembers which keys were asked for: a key that no table reads is refused by name at the end, unless
-//! it is known to change no number, or is switched off.
+//! It records which keys were read, so that a key that no table reads can be refused by name at the end, unless
+//! it is known not to change the results or is switched off.
 
 use super::PretrainedError;
 use super::file::check_is_there;
@@ -16,7 +16,7 @@ const CORRECT: &str = "correct the configuration";
 /// Reads a file that holds one JSON object.
 ///
 /// # Errors
-/// A file that cannot be read, or holds something else.
+/// A file that cannot be read, or contains something else.
 pub fn read_object(path: &Path) -> Result<Map<String, Value>, PretrainedError> {
     check_is_there(path)?;
     let bytes = std::fs::read(path).map_err(|source| PretrainedError::io("read", path, source))?;
@@ -26,11 +26,11 @@ pub fn read_object(path: &Path) -> Result<Map<String, Value>, PretrainedError> {
     })
 }
 
-/// An object of a configuration. A key with the value null is as good as none, where nothing else is said.
+/// An object of a configuration. A null value counts as a missing key unless stated otherwise.
 #[derive(Debug)]
 pub struct Section {
     path: PathBuf,
-    /// What stands before a key in messages, such as `rope_parameters.`.
+    /// Prefix of keys in messages, such as `rope_parameters.`.
     prefix: String,
     fields: Map<String, Value>,
     read: RefCell<BTreeSet<String>>,
@@ -59,19 +59,19 @@ impl Section {
         &self.path
     }
 
-    /// The value of a key; `None` where it is absent or null.
+    /// The value of a key; `None` if it is absent or null.
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.read.borrow_mut().insert(key.to_owned());
         self.fields.get(key).filter(|value| !value.is_null())
     }
 
-    /// Whether the key is there, be it null.
+    /// Whether the key is there, even if null.
     pub fn has(&self, key: &str) -> bool {
         self.read.borrow_mut().insert(key.to_owned());
         self.fields.contains_key(key)
     }
 
-    /// Leaves keys alone that say nothing beside those that were read.
+    /// Marks keys as read that add nothing to those that were.
     pub(super) fn pass_over(&self, keys: &[&str]) {
         self.read
             .borrow_mut()
@@ -81,7 +81,7 @@ impl Section {
     /// An object in it.
     ///
     /// # Errors
-    /// A value that is no object.
+    /// A value that is not an object.
     pub(super) fn object(&self, key: &str) -> Result<Option<&Map<String, Value>>, PretrainedError> {
         match self.get(key) {
             None => Ok(None),
@@ -90,26 +90,26 @@ impl Section {
         }
     }
 
-    /// An object in it, as a section of its own.
+    /// An object in it, as a section.
     ///
     /// # Errors
-    /// A value that is no object.
+    /// A value that is not an object.
     pub(super) fn section(&self, key: &str) -> Result<Option<Self>, PretrainedError> {
         let fields = self.object(key)?.cloned();
         let prefix = format!("{}{key}.", self.prefix);
         Ok(fields.map(|fields| Self::new(&self.path, prefix, fields)))
     }
 
-    /// A whole number, at least 1 and below 2^32; `default` where there is none, which may be none either.
+    /// A whole number, at least 1 and below 2^32, or `default` if the key is missing.
     ///
     /// # Errors
-    /// Another value; none at all.
+    /// Another value; a missing key without a default.
     pub fn count(&self, key: &str, default: Option<usize>) -> Result<usize, PretrainedError> {
         let found = match (self.get(key), default) {
             (None, Some(default)) => return Ok(default),
             (value, _) => value.and_then(Value::as_u64),
         };
-        // Ids are u32, and so no dimension of a real model is larger.
+        // Ids are u32, and no other dimension of a real model is larger.
         let in_range = found.filter(|&n| n > 0 && n <= u64::from(u32::MAX));
         in_range
             .and_then(|n| usize::try_from(n).ok())
@@ -138,10 +138,10 @@ impl Section {
             .ok_or_else(|| self.refusal(key, "a positive number", CORRECT))
     }
 
-    /// A positive number that has to be there.
+    /// A required positive number.
     ///
     /// # Errors
-    /// Another value; none.
+    /// Another value; a missing key.
     pub(super) fn needed(&self, key: &str) -> Result<f64, PretrainedError> {
         let found = self.optional(key)?;
         found.ok_or_else(|| self.refusal(key, "a positive number", CORRECT))
@@ -174,7 +174,7 @@ impl Section {
     /// A list of `n` positive numbers.
     ///
     /// # Errors
-    /// Another value; none.
+    /// Another value; a missing key.
     pub(super) fn numbers(&self, key: &str, n: usize) -> Result<Vec<f64>, PretrainedError> {
         let number = |value: &Value| value.as_f64().filter(|n| n.is_finite() && *n > 0.0);
         let list = self.get(key).and_then(Value::as_array);
@@ -208,7 +208,7 @@ impl Section {
         }
     }
 
-    /// A list of `n` of the given words, as indices of them.
+    /// A list of `n` of the given words, as indices into `words`.
     ///
     /// # Errors
     /// Another value.
@@ -232,7 +232,7 @@ impl Section {
             .ok_or_else(|| self.refusal(key, &expected(), CORRECT))
     }
 
-    /// Refuses any value but `wanted` and none.
+    /// Refuses any value but `wanted`; the key may be missing.
     ///
     /// # Errors
     /// Another value.
@@ -253,7 +253,7 @@ impl Section {
         Err(self.refusal(key, &expected, remedy))
     }
 
-    /// Refuses what nobody asked for.
+    /// Refuses keys that were not read.
     ///
     /// # Errors
     /// The first key that was not read, is not known to be harmless, and is not switched off.
@@ -285,12 +285,12 @@ impl Section {
     }
 }
 
-/// 1 and 1.0 are one number.
+/// 1 and 1.0 count as equal.
 fn is_number(value: &Value, wanted: &Value) -> bool {
     wanted.is_number() && value.as_f64() == wanted.as_f64()
 }
 
-/// What a key says that asks for nothing.
+/// Whether a value switches its key off.
 fn is_off(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,

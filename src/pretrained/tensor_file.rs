@@ -1,7 +1,7 @@
 //! Tensors by name in one file: 8 bytes of header length, a JSON header, the values.
 //!
-//! The format is that of the `safetensors` crate, which reads the header here. Files are mapped, and values
-//! decoded to f32 a block at a time, so that no second copy of the weights is kept. Values are finite.
+//! The format is that of the `safetensors` crate, which reads the header here. Files are mapped, and values are
+//! decoded to f32 a block at a time, so that no second copy of the weights is kept. Values must be finite.
 
 use super::PretrainedError;
 use super::file::check_is_there;
@@ -33,15 +33,14 @@ impl TensorFile {
     /// Maps the file and checks its header: every tensor lies inside, without gaps.
     ///
     /// # Errors
-    /// I/O, and whatever is no whole file of this format.
+    /// I/O errors; anything but a complete file of this format.
     pub fn open(path: &Path) -> Result<Self, PretrainedError> {
         check_is_there(path)?;
         let open = || {
             let file = File::open(path)?;
-            // SAFETY: the map is only read, and values are checked as they are decoded, so that
-            // bytes which another process changes meanwhile are other values at worst. Truncating
-            // a file under the map is fatal to the process (SIGBUS): that nobody does so while a
-            // model is read is the condition of this room.
+            // SAFETY: the map is only read, and values are checked as they are decoded, so if another process
+            // changes the bytes meanwhile, they are at worst wrong values. Truncating the mapped file would
+            // kill this process (SIGBUS): this room relies on no one doing so while a model is read.
             unsafe { Mmap::map(&file) }
         };
         let map = open().map_err(|source| PretrainedError::io("read", path, source))?;
@@ -81,8 +80,8 @@ impl TensorFile {
         n_values.sum()
     }
 
-    /// Refuses tensors that are not of a dtype that is read, before their number is taken for that
-    /// of a model's parameters.
+    /// Refuses tensors of unsupported dtypes, before the number of values is taken for the number of
+    /// parameters.
     ///
     /// # Errors
     /// The first such tensor.
@@ -95,21 +94,21 @@ impl TensorFile {
         Ok(())
     }
 
-    /// Refuses a tensor that is not there, or of another shape.
+    /// Refuses a tensor that is missing or of another shape.
     ///
     /// # Errors
-    /// That it is so, with what to do.
+    /// Such a tensor, with a remedy.
     pub fn check_shape(&self, name: &str, shape: &[usize]) -> Result<(), PretrainedError> {
         self.info(name, shape).map(|_| ())
     }
 
-    /// Appends the values of `range` of a tensor, counted as it lies, to `values`.
+    /// Appends the values in `range` of a tensor, in storage order, to `values`.
     ///
     /// # Errors
-    /// A tensor that is not there or of another shape or dtype, a value that is NaN or infinite.
+    /// A tensor that is missing or of another shape or dtype; a value that is not finite.
     ///
     /// # Panics
-    /// If the range ends behind the tensor.
+    /// If the range extends past the tensor.
     pub fn append(
         &self,
         name: &str,
@@ -130,7 +129,7 @@ impl TensorFile {
         self.check_finite(name, range.start, &values[n_before..])
     }
 
-    /// Calls `visit` with the values of one tensor, a block at a time, and where each begins.
+    /// Calls `visit` with the values of one tensor, a block at a time, and the index where each block begins.
     ///
     /// # Errors
     /// As [`append`](Self::append), and those of `visit`.
@@ -194,7 +193,7 @@ impl TensorFile {
         Err(self.refusal(name, "finite values".to_owned(), got, remedy))
     }
 
-    /// A tensor that a model of `architecture` has no place for.
+    /// The error for a tensor that a model of `architecture` does not have.
     pub fn foreign(&self, name: &str, architecture: &str) -> PretrainedError {
         let (expected, remedy) = if is_of_quantization(name) {
             (
@@ -239,7 +238,7 @@ impl TensorFile {
     }
 }
 
-/// What GPTQ, AWQ, compressed-tensors, bitsandbytes and FP8 keep beside weights, or in their place.
+/// Tensors that GPTQ, AWQ, compressed-tensors, bitsandbytes and FP8 store with or instead of weights.
 fn is_of_quantization(name: &str) -> bool {
     const LAST: [&str; 15] = [
         "qweight",
@@ -263,7 +262,7 @@ fn is_of_quantization(name: &str) -> bool {
     is_nested || LAST.contains(&last)
 }
 
-/// What PEFT keeps beside weights.
+/// Tensors that PEFT stores with weights.
 fn is_of_adapter(name: &str) -> bool {
     name.contains(".lora_A.") || name.contains(".lora_B.") || name.contains(".base_layer.")
 }

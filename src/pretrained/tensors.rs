@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct Tensors {
     files: Vec<TensorFile>,
-    /// Which file holds a tensor.
+    /// Index of the file that holds each tensor.
     places: BTreeMap<String, usize>,
     index: Option<PathBuf>,
 }
@@ -21,7 +21,7 @@ impl Tensors {
     /// Maps the weights of the model in `dir`, and checks that the index and the shards agree.
     ///
     /// # Errors
-    /// Files that are not there, not whole, or of several models; a dtype that is not read.
+    /// Files that are missing, incomplete or of several models; an unsupported dtype.
     pub fn open(dir: &Path) -> Result<Self, PretrainedError> {
         let (single, index) = (dir.join(MODEL_SAFETENSORS), dir.join(INDEX_JSON));
         check_is_there(&single)?;
@@ -66,7 +66,7 @@ impl Tensors {
         })
     }
 
-    /// Every tensor that the index names is where it says.
+    /// Every tensor is in the file that the index names.
     fn check_index(&self, index: &Path, names: &[String]) -> Result<(), PretrainedError> {
         for (tensor, file) in weight_map(index)? {
             let place = self.places.get(&tensor).map(|&idx| &names[idx]);
@@ -98,19 +98,19 @@ impl Tensors {
         self.files.iter().map(TensorFile::n_values).sum()
     }
 
-    /// The file that holds a tensor; the first where none does, which then says that it has none.
+    /// The file that holds a tensor. If none does, the first, which then reports it as missing.
     pub fn file_of(&self, name: &str) -> &TensorFile {
         &self.files[self.places.get(name).copied().unwrap_or(0)]
     }
 
-    /// The files that are read, the index among them.
+    /// The files that are read, including the index.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         let files = self.files.iter().map(TensorFile::path);
         self.index.as_deref().into_iter().chain(files)
     }
 }
 
-/// Weights that the index names.
+/// Opens a shard that the index names.
 fn open_shard(path: &Path, index: &Path) -> Result<TensorFile, PretrainedError> {
     check_is_there(path)?;
     match path.exists() {
@@ -131,7 +131,7 @@ fn two_models(dir: &Path) -> PretrainedError {
     }
 }
 
-/// What else there may be, and how it becomes what is read.
+/// Other formats of weights, and how to convert them.
 const FORMATS: [(&str, &str); 6] = [
     (
         "pytorch_model.bin",

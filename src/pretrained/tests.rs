@@ -11,7 +11,7 @@ mod published;
 #[path = "../../tests/support/families.rs"]
 pub(crate) mod tiny;
 
-/// A copy of a fixture, with the weights that it uses, to be spoilt.
+/// A copy of a fixture and its weights, which tests damage.
 struct Copy {
     dir: tempfile::TempDir,
 }

@@ -1,4 +1,4 @@
-//! A micro-batch, flattened: N positions of several sequences, one after the other, no padding.
+//! A micro-batch, flattened: N positions of several concatenated sequences, without padding.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,12 +10,12 @@ pub struct MicroBatch {
     pub ids_n: Vec<u32>,
     /// `[N]` next tokens.
     pub targets_n: Vec<u32>,
-    /// `[N]` 1, or 0 for a position that is not learnt from.
+    /// `[N]` 1, or 0 for a position that does not count in the loss.
     pub weights_n: Vec<f32>,
     /// `[n_sequences + 1]` where each sequence starts; the last is N. Attention stays inside one,
     /// and positions count from 0 in each.
     pub starts: Vec<usize>,
-    /// The teacher's part, where there is one.
+    /// The teacher's part, if there is one.
     pub kd: Option<KdTargets>,
 }
 
@@ -36,7 +36,7 @@ pub enum KdLoss {
 }
 
 impl std::fmt::Display for KdLoss {
-    /// The word of the configuration.
+    /// The value in the configuration.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::TailBucket => "tail-bucket",
@@ -47,62 +47,63 @@ impl std::fmt::Display for KdLoss {
     }
 }
 
-/// Most teachers that one position learns from.
+/// Maximum number of teachers per position.
 pub const MAX_TEACHERS: usize = 8;
 
-/// A gate that needs the student's NLL of the target, so that the head decides it.
+/// A gate that depends on the student's NLL of the target, so the head evaluates it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum HeadGate {
-    /// KD only where the student's NLL is above the teacher's.
+    /// KD only if the student's NLL is above the teacher's.
     Agreement,
-    /// Nothing is learnt where the student's NLL less the teacher's is below this, nats.
+    /// Positions where the student's NLL minus the teacher's is below this, in nats, do not count in the loss.
     Excess(f32),
-    /// What a position learns has a weight: with q the student's and T the teacher's probability of the target,
-    /// T / (T + q), which is the logistic function of the student's NLL less the teacher's.
+    /// Each position is weighted by T / (T + q), with q the student's and T the teacher's probability of the
+    /// target: the logistic function of the student's NLL minus the teacher's.
     ExcessWeight,
 }
 
-/// The teacher's distribution at each of N positions, stored ids only; of several teachers, all of theirs.
+/// The teacher's distribution at each of N positions, stored ids only; with several teachers, the union of
+/// their ids.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KdTargets {
     /// Which loss.
     pub loss: KdLoss,
     /// Temperature of the student's softmax in the KD part; 1 unless both are tempered.
     pub student_tau: f32,
-    /// `[N]` omega of each position; 0 where a gate that the labels alone decide is closed.
+    /// `[N]` omega of each position; 0 where a gate that depends only on the labels is closed.
     pub omega_n: Vec<f32>,
-    /// The gate that the head decides; `None` where labels alone decide.
+    /// The gate that the head evaluates; `None` if the labels alone decide.
     pub gate: Option<HeadGate>,
     /// `[N]` the teacher's NLL of each target, nats, with the gates `agreement` and `excess`; -inf, which
-    /// `excess` never cuts, of a position without labels. Empty with every other gate.
+    /// `excess` never cuts, at positions without labels. Empty with every other gate.
     pub teacher_nll_n: Vec<f32>,
     /// `[N + 1]` where the stored ids of each position start.
     pub offsets: Vec<u32>,
-    /// Kept ids, distinct inside a position.
+    /// Stored ids, distinct within a position.
     pub ids: Vec<u32>,
-    /// Their probabilities as the loss uses them: tempered, and rescaled where the loss says so. Of
-    /// several teachers: their weighted sum, 0 for a teacher that does not keep the id.
+    /// Their probabilities as the loss uses them: tempered, and rescaled if the loss requires it. With several
+    /// teachers, the weighted sum, where a teacher that does not store the id contributes 0.
     pub probs: Vec<f32>,
-    /// Tails of a position: one of each teacher that is mixed with `tail-bucket`, 1 of a single teacher,
-    /// 0 with every other loss.
+    /// Tails per position with `tail-bucket`: one per mixed teacher, or 1 for a single teacher; 0 with every
+    /// other loss.
     pub n_tails: usize,
-    /// `[N * n_tails]` probability outside the ids of each teacher, times the teacher's weight.
+    /// `[N * n_tails]` each teacher's probability outside its own ids, times the teacher's weight.
     pub tails: Vec<f32>,
-    /// Whether each id is in the tail of each teacher, for each position `[n_tails]` lists of its ids;
-    /// empty with fewer than two tails.
+    /// Whether each id is in the tail of each teacher: for each position, `n_tails` lists over its ids. Empty
+    /// with fewer than two tails.
     pub in_tail: Vec<bool>,
-    /// `[N]` sum of p log p over what is learnt, nats: over ids and tail of each teacher, weighted.
+    /// `[N]` sum of p log p over the target distribution, nats: over ids and tails of the teachers, weighted.
     pub negentropy_n: Vec<f32>,
 }
 
-/// What a model makes of one position: forward only.
+/// A model's score at one position, from the forward pass only.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct PositionScore {
     /// -log q_y, nats.
     pub nll: f64,
-    /// Probability of the model's best id, max_v q_v: its confidence.
+    /// Probability of the model's top id, max_v q_v: its confidence.
     pub best_prob: f32,
-    /// Whether the target is that id; of ids that tie for it, the lowest is the best.
+    /// Whether the target is that id; of tied ids, the lowest counts.
     pub is_best: bool,
 }
 
@@ -111,16 +112,16 @@ pub struct PositionScore {
 pub struct LossSums {
     /// Weighted positions.
     pub n: f64,
-    /// Nats: the loss that was differentiated.
+    /// The loss that was differentiated, nats.
     pub loss: f64,
-    /// Nats: -log q_y.
+    /// -log q_y, nats.
     pub ce: f64,
-    /// Nats: KD over the positions that learn from the teacher, not multiplied by omega.
+    /// KD over the positions that learn from the teacher, not multiplied by omega, nats.
     pub kd: f64,
     /// Positions that learn from the teacher: omega > 0 and the gate open.
     pub n_kd: f64,
-    /// Positions that anything is learnt from: all, but for those that the gate `excess` cuts; where it
-    /// weights, the sum of their weights.
+    /// Positions that count in the loss: all except those that the gate `excess` cuts, or the sum of the
+    /// weights if it weights them.
     pub n_learnt: f64,
 }
 

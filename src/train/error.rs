@@ -15,7 +15,7 @@ use crate::train::plot::PlotError;
 /// An error of the trainer. The larger ones are boxed: results are passed by value.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    /// A model that the core does not have.
+    /// A model that the core does not support.
     #[error(transparent)]
     Spec(#[from] SpecError),
     /// A file that cannot be read or written.
@@ -30,19 +30,19 @@ pub enum TrainError {
     /// A model that cannot be read or written.
     #[error(transparent)]
     Export(Box<ExportError>),
-    /// A model that cannot be evaluated, or cannot write.
+    /// A model that cannot be evaluated, or cannot generate text.
     #[error(transparent)]
     Eval(#[from] EvalError),
-    /// Labels or tokens that cannot be read, or not for this run.
+    /// Labels or tokens that cannot be read, or cannot be used for this run.
     #[error(transparent)]
     Data(Box<DataError>),
-    /// A configuration that cannot be read, or that makes no run.
+    /// A configuration that cannot be read, or is not valid.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// Metrics that cannot be read or written.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
-    /// Runs that cannot be drawn.
+    /// Runs that cannot be plotted.
     #[error(transparent)]
     Plot(#[from] PlotError),
 }

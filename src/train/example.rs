@@ -4,7 +4,7 @@ use crate::shards::Row;
 use crate::signals::PositionSignals;
 use crate::tokens::Sequence;
 
-/// One sequence to train on, with what a teacher said of it where it has labels.
+/// One sequence to train on, with the teacher's signals if it has labels.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Example {
     /// Its number in the view of its corpus.
@@ -13,13 +13,12 @@ pub struct Example {
     pub input_ids: Vec<u32>,
     /// Offsets in `input_ids` at which documents start; the first is 0.
     pub doc_starts: Vec<u32>,
-    /// The teacher's signals over the n_targets positions; lists of groups not stored, or
-    /// not read, are empty. Of several teachers, the first one's, with what stands for all of them in the
-    /// group `stats`.
+    /// The teacher's signals over the n_targets positions; lists of groups that are not stored or not read are
+    /// empty. With several teachers, those of the first, except that the group `stats` represents all of them.
     pub signals: Option<PositionSignals>,
     /// Signals of the further teachers.
     pub others: Vec<PositionSignals>,
-    /// `[n_targets]` which of several teachers, from 0, each position learns from; empty where from all.
+    /// `[n_targets]` index of the teacher from which each position learns; empty if it learns from all.
     pub chosen_t: Vec<u8>,
 }
 
@@ -29,7 +28,7 @@ impl Example {
         self.input_ids.len().saturating_sub(1)
     }
 
-    /// Positions whose target is the first token of another document, rising.
+    /// Positions whose target is the first token of a new document, in increasing order.
     pub fn border_targets(&self) -> impl Iterator<Item = usize> {
         let starts = self.doc_starts.windows(2);
         let others = starts.filter(|pair| pair[0] < pair[1]);

@@ -8,9 +8,9 @@
 //!            └─▶ export (Hugging Face, ONNX), eval, plot
 //! ```
 //!
-//! There is no autograd graph: as in llm.c, [`model`] calls the functions of `ops` forward and backward
-//! over buffers that are allocated before the first step. The teacher is known only through its labels:
-//! [`data`] reads them, [`loss`] turns them into targets of the fused head.
+//! There is no autograd graph: as in llm.c, [`model`] calls the forward and backward functions of `ops` over
+//! buffers that are allocated before the first step. The teacher is known only through its labels: [`data`]
+//! reads them, [`loss`] turns them into targets of the fused head.
 //!
 //! Invariant: this room uses neither `teacher` nor `label`, and builds without ONNX Runtime.
 

@@ -1,4 +1,4 @@
-//! A tensor's place among all parameters, which lie in one flat buffer.
+//! A tensor's place in the flat buffer of all parameters.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ pub struct TensorSlot {
     pub name: String,
     /// Its dims, row-major: `[out, in]` for weights, `[D]` for norms.
     pub shape: Vec<usize>,
-    /// Where it lies.
+    /// Its range in the buffer.
     pub range: Range<usize>,
 }
 

@@ -1,4 +1,4 @@
-//! What each column costs, from the footers of Parquet files.
+//! The size of each column, from the footers of Parquet files.
 
 use super::ViewError;
 use crate::storage::{DecodeError, Source};
@@ -32,7 +32,7 @@ pub fn add_column_bytes(
     let reader = reader.map_err(|error| footer_error(path, error))?;
     for row_group in reader.metadata().row_groups() {
         for chunk in row_group.columns() {
-            // A list column is one leaf under its root: the root's name is the column's.
+            // A list column is one leaf under its root, and has the root's name.
             let name = chunk
                 .column_path()
                 .parts()

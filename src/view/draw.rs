@@ -4,10 +4,10 @@ use super::histogram::Bar;
 
 const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
 const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-/// Cells around a bar: its bounds and its share.
+/// Cells next to a bar, for its bounds and percentage.
 const N_CELLS_BESIDE: usize = 31;
 
-/// One line a bar, the longest filling `width` cells together with its labels.
+/// One line per bar; the longest fills `width` cells together with its labels.
 ///
 /// ```text
 ///    0.00 to    0.50  ██████████████  41.2%
@@ -24,18 +24,18 @@ pub fn bar_lines(bars: &[Bar], width: usize) -> Vec<String> {
     bars.iter().map(line).collect()
 }
 
-/// The whole histogram in as many cells as there are bars; an empty bar is a blank.
+/// The whole histogram in one cell per bar; an empty bar is a blank.
 pub fn sparkline(bars: &[Bar]) -> String {
     let greatest = greatest_of(bars);
     let cell = |bar: &Bar| match bar.n_values {
         0 => ' ',
-        // The greatest bar alone reaches the last level; rounding up keeps the rare ones visible.
+        // Rounding up keeps small bars visible.
         n => LEVELS[(n as f64 / greatest * 8.0).ceil() as usize - 1],
     };
     bars.iter().map(cell).collect()
 }
 
-/// `share` (0 to 1) of `n_cells`, to an eighth of a cell.
+/// A bar of the fraction `share` of `n_cells`, to an eighth of a cell.
 fn block(share: f64, n_cells: usize) -> String {
     let n_eighths = (share * n_cells as f64 * 8.0).round() as usize;
     let (n_full, rest) = (n_eighths / 8, n_eighths % 8);
@@ -51,7 +51,7 @@ fn bounds(bar: &Bar) -> String {
     }
 }
 
-/// Decimals enough to tell neighbouring bars apart.
+/// Enough decimals to tell neighbouring bars apart.
 fn number(value: f64) -> String {
     format!("{value:.3}")
 }

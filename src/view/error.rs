@@ -7,7 +7,7 @@ use crate::tokens::TokensError;
 use std::ops::Range;
 use std::path::PathBuf;
 
-/// What can go wrong while a label set is looked at.
+/// What can go wrong while a label set is shown.
 #[derive(Debug, thiserror::Error)]
 pub enum ViewError {
     /// A file could not be read.
@@ -20,7 +20,7 @@ pub enum ViewError {
     Footer {
         /// The file.
         path: PathBuf,
-        /// What the reader said.
+        /// The reader's error.
         #[source]
         source: parquet::errors::ParquetError,
     },
@@ -41,17 +41,17 @@ pub enum ViewError {
     NoSuchSequence {
         /// The set.
         dir: PathBuf,
-        /// The one that was asked for.
+        /// The one requested.
         seq_id: u64,
-        /// Those that are there.
+        /// Labelled ranges.
         ranges: Vec<Range<u64>>,
     },
-    /// A sequence of the labelled range that the set's selection does not keep.
+    /// A sequence within the labelled ranges that the set's selection does not keep.
     #[error("{dir} has no sequence {seq_id}; it holds only what its selection.parquet keeps")]
     NotKept {
         /// The set.
         dir: PathBuf,
-        /// The one that was asked for.
+        /// The one requested.
         seq_id: u64,
     },
     /// A row past the end.
@@ -59,9 +59,9 @@ pub enum ViewError {
     NoSuchRow {
         /// The set.
         dir: PathBuf,
-        /// The one that was asked for.
+        /// The one requested.
         row: u64,
-        /// How many there are.
+        /// Number of rows.
         n_rows: u64,
     },
     /// A row whose shard has no sidecar.
@@ -74,7 +74,7 @@ pub enum ViewError {
         /// The shard.
         shard: u32,
     },
-    /// A tokenizer that decodes to text that looks real and is not.
+    /// The wrong tokenizer, which would decode to plausible but wrong text.
     #[error(
         "{path} is not the tokenizer of these labels: they were made with {expected}, it is {got}; \
          give the tokenizer.json that the tokens were made with"
@@ -84,16 +84,16 @@ pub enum ViewError {
         path: PathBuf,
         /// Fingerprint in the plan.
         expected: String,
-        /// Fingerprint of what was given.
+        /// Fingerprint of the one given.
         got: String,
     },
-    /// Text is wanted of labels that hold no tokens.
+    /// Text was requested of labels without tokens.
     #[error("{dir} holds scores only, and no tokens to show; give the token corpus by --tokens")]
     NoTokens {
         /// The set.
         dir: PathBuf,
     },
-    /// Token files that are not those that were labelled.
+    /// Token files other than those that were labelled.
     #[error("{path} is not the corpus of these labels; give the token corpus that was labelled")]
     OtherCorpus {
         /// The corpus that was given.

@@ -1,17 +1,17 @@
-//! A distribution in a few numbers, and in bars with round bounds.
+//! A distribution as a few numbers, and as bars with round bounds.
 
 use crate::signals::Histogram;
 use serde::Serialize;
 
-/// Bins of the distributions. Quantiles are exact to the width of one.
+/// Bins of a distribution; quantiles are exact to a bin's width.
 pub(super) const N_BINS: usize = 4000;
-/// Bins that a bar may take: with bounds of 0 to 1 or 0 to 40, all give bounds of few digits.
+/// Allowed numbers of bins per bar: for ranges of 0 to 1 or 0 to 40, all give bars with short bounds.
 const BINS_A_BAR: [usize; 12] = [1, 2, 5, 10, 20, 50, 100, 200, 400, 1000, 2000, N_BINS];
 
-/// A distribution in a few numbers; unit as that of the values.
+/// A distribution as a few numbers, in the unit of the values.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Summary {
-    /// How many values there were.
+    /// Number of values.
     pub n_values: u64,
     /// Exact mean.
     pub mean: f64,
@@ -19,7 +19,7 @@ pub struct Summary {
     pub min: f64,
     /// 5% of the values are at most this.
     pub p5: f64,
-    /// The median, to the width of a bin.
+    /// The median, exact to a bin's width.
     pub p50: f64,
     /// 95% of the values are at most this.
     pub p95: f64,
@@ -28,7 +28,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// None while there is no value.
+    /// `None` without values.
     pub(super) fn of(histogram: &Histogram) -> Option<Self> {
         (histogram.n_values() > 0).then(|| Self {
             n_values: histogram.n_values(),
@@ -51,12 +51,12 @@ pub struct Bar {
     pub high: f64,
     /// Values between them.
     pub n_values: u64,
-    /// Whether values past `high` are counted here too.
+    /// Whether values above `high` are counted here too.
     pub is_open: bool,
 }
 
-/// At most `n` equally wide bars with round bounds, over the part of the bounds that holds nearly all
-/// values (all but one in 500, at the far end). The last one takes in all that lies past it.
+/// At most `n` equally wide bars with round bounds, from the minimum to the 99.8% quantile. The last bar
+/// includes all values above it.
 pub(super) fn bars(histogram: &Histogram, n: usize) -> Vec<Bar> {
     if histogram.n_values() == 0 || n == 0 {
         return Vec::new();

@@ -1,16 +1,15 @@
-//! What a person sees: rows decoded, distributions drawn.
+//! Shows label sets to a person: decoded rows, drawn distributions.
 //!
-//! Rows: [`describe_row`] joins a stored row with its text and leaves plain data that serialises to
-//! JSON; [`render_row`] draws the same for a terminal, each token coloured by how surprising it was to
-//! the teacher. List index t of a row predicts the token at offset t + 1; here everything is said of
-//! the token that was predicted, at its own offset.
+//! Rows: [`describe_row`] joins a stored row with its text into plain data that serialises to JSON;
+//! [`render_row`] draws it for a terminal, with each token coloured by how surprising it was to the teacher.
+//! Index t of a row's lists predicts the token at offset t + 1; here values are listed with the predicted
+//! token, at its own offset.
 //!
-//! Distributions: [`StatsCollector`] takes rows one at a time and keeps fixed bins, so memory does
-//! not grow with the set; means, least and greatest values are exact, quantiles to the width of a bin.
+//! Distributions: [`StatsCollector`] takes rows one at a time and keeps fixed bins, so memory does not grow
+//! with the set; means, minima and maxima are exact, quantiles to a bin's width.
 //!
-//! Text that comes out of here is safe to print: control characters of the corpus are escaped, and
-//! the only escape sequences are colours, which a writer such as `anstream` strips where they
-//! would not be understood.
+//! The text that this room returns is safe to print: control characters in the corpus are escaped, and the only
+//! escape sequences are colours, which a writer such as `anstream` strips where they are not supported.
 
 mod columns;
 mod draw;

@@ -1,4 +1,4 @@
-//! Tokens as text: a token may hold part of a character, and a corpus may hold escape sequences.
+//! Tokens as text. A token may be part of a character, and a corpus may contain escape sequences.
 
 use super::Surprise;
 use crate::visible::printable_but;
@@ -8,12 +8,12 @@ use crate::visible::printable_but;
 pub struct Span {
     /// Whole characters, safe to print.
     pub text: String,
-    /// That of its most surprising token.
+    /// Surprise of its most surprising token.
     pub surprise: Surprise,
 }
 
-/// Joins tokens' bytes to spans that begin and end at characters. Bytes that are no UTF-8 become
-/// U+FFFD; what is not seen is escaped, but for the line feed.
+/// Joins tokens' bytes into spans of whole characters. Bytes that are not UTF-8 become U+FFFD; unseen
+/// characters except the line feed are escaped.
 pub fn spans(tokens: impl IntoIterator<Item = (Vec<u8>, Surprise)>) -> Vec<Span> {
     let span = |(text, surprises): (String, Vec<Surprise>)| Span {
         text: printable_but(&text, &['\n']),
@@ -22,7 +22,7 @@ pub fn spans(tokens: impl IntoIterator<Item = (Vec<u8>, Surprise)>) -> Vec<Span>
     pieces(tokens).into_iter().map(span).collect()
 }
 
-/// The same as it is, with what came with each token.
+/// The same without escapes, with the items that came with the tokens.
 pub fn pieces<T>(tokens: impl IntoIterator<Item = (Vec<u8>, T)>) -> Vec<(String, Vec<T>)> {
     let mut pieces = Vec::new();
     let (mut joined, mut items) = (Vec::new(), Vec::new());

@@ -1,4 +1,4 @@
-//! One row as a person wants to see it, and as JSON.
+//! One row for people to read, and as JSON.
 
 use super::Surprise;
 use super::pieces::{Span, spans};
@@ -7,10 +7,10 @@ use crate::shards::Row;
 use serde::{Serialize, Serializer};
 use std::ops::Range;
 
-/// How ids become text. Two functions, so that nothing here depends on a kind of tokenizer.
+/// How ids become text: functions, so that nothing here depends on a kind of tokenizer.
 #[derive(Clone, Copy)]
 pub struct TokenNames<'a> {
-    /// One token as a person reads it.
+    /// One token as readable text.
     pub text: &'a dyn Fn(u32) -> String,
     /// The bytes that one token adds to the text.
     pub bytes: &'a dyn Fn(u32) -> Vec<u8>,
@@ -25,14 +25,14 @@ pub struct RowView {
     pub seq_id: u64,
     /// Predicted positions.
     pub n_targets: u32,
-    /// Selection scores by column name; null where no position qualified.
+    /// Selection scores by column name; null if no position qualified.
     #[serde(serialize_with = "as_object")]
     pub scores: Vec<(&'static str, Option<f64>)>,
-    /// Documents that the sequence holds, by the offset in it at which each starts.
+    /// Documents in the sequence, and the offset where each starts.
     pub documents: Vec<DocumentStart>,
     /// The whole sequence decoded.
     pub text: String,
-    /// Tokens of the stretch that was asked for.
+    /// Tokens of the requested stretch.
     pub tokens: Vec<TokenView>,
 }
 
@@ -45,29 +45,29 @@ pub struct DocumentStart {
     pub doc_index: u64,
 }
 
-/// One token, with what the teacher thought of it. Values are null for the first token of a
-/// sequence (nothing predicts it) and where the label set does not hold their group.
+/// One token, with the teacher's values. They are null for the first token of a sequence, which nothing
+/// predicts, and if the label set does not have their group.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TokenView {
     /// Offset in the sequence.
     pub offset: u32,
     /// Token id.
     pub id: u32,
-    /// The token as a person reads it.
+    /// The token as readable text.
     pub text: String,
-    /// Nats, under the full softmax.
+    /// Log-probability under the full softmax, nats.
     pub logprob: Option<f32>,
     /// The same as a probability.
     pub prob: Option<f32>,
     /// How many ids the teacher ranked above it.
     pub rank: Option<u32>,
-    /// Nats, of the teacher's whole distribution at this position.
+    /// Entropy of the teacher's full distribution at this position, nats.
     pub entropy: Option<f32>,
     /// Probability outside the stored alternatives.
     pub tail_mass: Option<f32>,
-    /// What the teacher thought best, by falling probability.
+    /// The teacher's top ids, by decreasing probability.
     pub alternatives: Vec<Alternative>,
-    /// What was drawn here, by falling count; empty where the set does not hold `samples`.
+    /// Ids drawn at this position, by decreasing count; empty if the set has no `samples`.
     pub draws: Vec<Drawn>,
 }
 
@@ -76,25 +76,25 @@ pub struct TokenView {
 pub struct Drawn {
     /// Token id.
     pub id: u32,
-    /// The token as a person reads it.
+    /// The token as readable text.
     pub text: String,
-    /// How often, of all draws of the position.
+    /// How many of the position's draws.
     pub count: u16,
 }
 
-/// One id that the teacher thought likely.
+/// One of the teacher's top ids.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Alternative {
     /// Token id.
     pub id: u32,
-    /// The token as a person reads it.
+    /// The token as readable text.
     pub text: String,
     /// Probability under the full softmax.
     pub prob: f32,
 }
 
-/// Describes `row`, with one entry for each token of `stretch` (offsets in the sequence, cut to
-/// its length) and at most `n_alternatives` alternatives, and as many ids drawn, each.
+/// Describes `row`, with one entry for each token of `stretch` (offsets in the sequence, cut to its length)
+/// each with at most `n_alternatives` alternatives and as many drawn ids.
 pub fn describe_row(
     row: &Row,
     stretch: Range<usize>,
@@ -115,7 +115,7 @@ pub fn describe_row(
     }
 }
 
-/// The whole sequence in spans coloured by surprise.
+/// The whole sequence as spans coloured by surprise.
 pub fn coloured_text(row: &Row, names: TokenNames<'_>) -> Vec<Span> {
     spans(row.input_ids.iter().enumerate().map(|(offset, &id)| {
         let logprob = offset.checked_sub(1).and_then(|t| target_logprob(row, t));
@@ -198,7 +198,7 @@ fn alternatives(row: &Row, t: usize, n_max: usize, names: TokenNames<'_>) -> Vec
         .collect()
 }
 
-/// Exact where the set has `stats`; else from `topk`, if the target is among the K.
+/// Exact if the set has `stats`; else from `topk`, if the target is among the K.
 fn target_logprob(row: &Row, t: usize) -> Option<f32> {
     let exact = row.signals.target_logprob_t.get(t).copied();
     exact.or_else(|| place_in_top_k(row, t).map(|(_, logprob)| logprob))
@@ -220,7 +220,7 @@ fn place_in_top_k(row: &Row, t: usize) -> Option<(u32, f32)> {
     Some((rank as u32, logprobs_k[rank]))
 }
 
-/// The kept ids and log-probabilities at position t; empty where the group is not stored.
+/// The stored ids and log-probabilities at position t; empty if the group is not stored.
 fn top_k(row: &Row, t: usize) -> (&[u32], &[f32]) {
     let n_positions = row.input_ids.len().saturating_sub(1).max(1);
     let k = row.signals.topk_ids_tk.len() / n_positions;
@@ -327,7 +327,7 @@ pub(super) mod tests {
             (view.tokens[0].logprob, view.tokens[0].rank),
             (Some(-0.5), Some(0))
         );
-        // The second target is not among the two that are kept.
+        // The second target is not among the two stored ids.
         assert_eq!((view.tokens[1].logprob, view.tokens[1].rank), (None, None));
     }
 
@@ -350,7 +350,7 @@ pub(super) mod tests {
                 .collect()
         };
         assert_eq!(drawn(&view.tokens[1]), pairs(&[(" dorn", 6), ("the", 4)]));
-        // At most two were asked for.
+        // At most two were requested.
         assert_eq!(drawn(&view.tokens[2]), pairs(&[("\n", 5), ("the", 3)]));
     }
 

@@ -8,11 +8,11 @@ use anstyle::Style;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 const TOKEN_CELLS: usize = 16;
-/// The same number as in the column `target_rank` and in the report.
+/// Ranks count from 0, as in the column `target_rank` and in the report.
 const RANK_LEGEND: &str = "rank: ids that the teacher ranks above the token, from 0";
 
-/// A row as text: what it is, its scores, its text coloured by surprise, and a table of tokens.
-/// `width` is that of the terminal, in cells.
+/// A row as text: a heading, its scores, its text coloured by surprise, and a table of tokens. `width` is the
+/// terminal's, in cells.
 pub fn render_row(view: &RowView, spans: &[Span], width: usize) -> String {
     let mut lines = vec![heading(view), String::new()];
     lines.extend(score_lines(view));
@@ -73,7 +73,7 @@ fn legend() -> String {
     format!("surprise: {}", entries.join("  "))
 }
 
-/// Cells that the lists at the end of a token's line may take; 0 for one that the set does not have.
+/// Cells available for each list at the end of a token's line; 0 for a list that the set does not have.
 struct Columns {
     alternatives: usize,
     draws: usize,
@@ -81,7 +81,7 @@ struct Columns {
 
 impl Columns {
     fn of(view: &RowView, width: usize) -> Self {
-        // Everything before the lists takes the same cells on every line.
+        // Everything before the lists has the same width on every line.
         let n_cells = width.saturating_sub(6 + 2 + TOKEN_CELLS + 3 + 8 + 6 + 8);
         let has_draws = view.tokens.iter().any(|token| !token.draws.is_empty());
         let has_best = view.tokens.iter().any(|t| !t.alternatives.is_empty());
@@ -139,7 +139,7 @@ fn token_line(token: &TokenView, columns: &Columns) -> String {
     line + &best + &" ".repeat(columns.alternatives.saturating_sub(best.width())) + &drawn
 }
 
-/// As many entries as fit whole.
+/// As many whole entries as fit.
 fn within(entries: impl Iterator<Item = String>, n_cells: usize) -> String {
     let mut shown = String::new();
     for entry in entries {
@@ -151,12 +151,12 @@ fn within(entries: impl Iterator<Item = String>, n_cells: usize) -> String {
     shown
 }
 
-/// Spaces show as dots, and nothing moves the cursor.
+/// Spaces show as dots, and characters that would move the cursor are escaped.
 fn visible(text: &str) -> String {
     printable(text).replace(' ', "·")
 }
 
-/// `text` in exactly [`TOKEN_CELLS`] cells; what is too long ends in an ellipsis.
+/// `text` in exactly [`TOKEN_CELLS`] cells; a longer one is cut and ends in an ellipsis.
 fn padded(text: &str) -> String {
     let mut cut = text.to_owned();
     if cut.width() > TOKEN_CELLS {
@@ -169,7 +169,7 @@ fn padded(text: &str) -> String {
     cut + &" ".repeat(n_missing)
 }
 
-/// Four decimals, or one digit and an exponent where they would all be zero.
+/// Four decimals, or one digit and an exponent if those would all be zero.
 fn probability(prob: f32) -> String {
     if prob >= 0.000_05 || prob == 0.0 {
         format!("{prob:.4}")

@@ -1,8 +1,8 @@
-//! Scores under the names that their columns have.
+//! Scores under the names of their columns.
 
 use crate::signals::Scores;
 
-/// How many scores a row has.
+/// Number of scores of a row.
 pub(super) const N_SCORES: usize = 7;
 
 /// Column names and values, in the order of the shard's columns.
@@ -19,7 +19,7 @@ pub(super) fn named_scores(scores: &Scores) -> [(&'static str, Option<f64>); N_S
     ]
 }
 
-/// Shares lie in `[0, 1]`; everything else is nats.
+/// Whether the score is a fraction in `[0, 1]`; all others are in nats.
 pub(super) fn is_share(name: &str) -> bool {
     matches!(name, "score_learnable_fraction" | "score_mean_topk_mass")
 }

@@ -7,12 +7,12 @@ use crate::select::{
 use crate::visible::printable;
 use anstyle::Style;
 
-/// Bars of the histogram.
+/// Number of bars of the histogram.
 const N_BARS: usize = 20;
-/// Cells around a bar: its bounds and its counts.
+/// Cells next to a bar, for its bounds and counts.
 const N_CELLS_BESIDE: usize = 44;
 
-/// The selection as text; `width` is that of the terminal, in cells.
+/// The selection as text; `width` is the terminal's, in cells.
 pub fn render_selection(summary: &Summary, width: usize) -> String {
     let mut lines = count_lines(summary);
     let score = summary.policy.score;
@@ -21,7 +21,7 @@ pub fn render_selection(summary: &Summary, width: usize) -> String {
     lines.join("\n") + "\n"
 }
 
-/// The selection of documents as text; `width` is that of the terminal, in cells.
+/// The selection of documents as text; `width` is the terminal's, in cells.
 pub fn render_document_selection(summary: &DocumentSummary, width: usize) -> String {
     let score = summary.policy.score;
     let mut lines = kept_lines(
@@ -61,7 +61,7 @@ pub fn render_document_selection(summary: &DocumentSummary, width: usize) -> Str
     lines.join("\n") + "\n"
 }
 
-/// A document by its score and whatever it is known by.
+/// A document with its score, index, and id or source if known.
 fn example_line(example: &DocumentExample) -> String {
     let mark = if example.kept { "█" } else { "░" };
     let mut line = format!("{:>9.3}  {mark} {}", example.score, example.doc_index);
@@ -88,7 +88,7 @@ fn count_lines(summary: &Summary) -> Vec<String> {
     lines
 }
 
-/// How many `what`, and how many tokens, were kept of all.
+/// How many `what` and how many tokens were kept.
 fn kept_lines(what: &str, rows: (u64, u64), tokens: (u64, u64)) -> Vec<String> {
     let share = |(part, whole): (u64, u64)| 100.0 * part as f64 / whole.max(1) as f64;
     vec![
@@ -107,7 +107,7 @@ fn kept_lines(what: &str, rows: (u64, u64), tokens: (u64, u64)) -> Vec<String> {
     ]
 }
 
-/// What was never kept, and why.
+/// What could not be kept, and why.
 fn never_lines(score: &str, n_null: u64, n_below_floor: u64) -> Vec<String> {
     let mut lines = Vec::new();
     for (n, what) in [
@@ -144,14 +144,14 @@ fn score_lines(scores: &ScoreHistogram, name: &str, unit: &str) -> Vec<String> {
     lines
 }
 
-/// One line a bar: what is kept of it filled, what is dropped hatched.
+/// One line per bar: the kept part filled, the dropped part hatched.
 fn bar_lines(bars: &[ScoreBar], width: usize) -> Vec<String> {
     let n_cells = width.saturating_sub(N_CELLS_BESIDE).max(8) as f64;
     let greatest = bars.iter().map(|bar| bar.n_kept + bar.n_dropped).max();
     let greatest = greatest.unwrap_or(0).max(1) as f64;
     let cells = |n: u64| match n {
         0 => 0,
-        // Rounding up keeps the rare ones visible.
+        // Rounding up keeps small bars visible.
         n => (n as f64 / greatest * n_cells).ceil() as usize,
     };
     let line = |bar: &ScoreBar| {

@@ -1,4 +1,4 @@
-//! A label set on disk, as far as it is finished: one row of it, or statistics over all.
+//! A label set on disk: one row of it, or statistics over all finished rows.
 
 use super::ViewError;
 use super::columns::{ColumnBytes, add_column_bytes};
@@ -9,30 +9,30 @@ use crate::shards::{
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// Which row is meant.
+/// Which row to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowChoice {
     /// By the key that joins everything.
     SeqId(u64),
-    /// By place: rows of all shards counted in order, from 0.
+    /// By index: rows of all shards in order, counted from 0.
     Nth(u64),
 }
 
-/// Statistics of a set, with how far it is finished and what its columns cost.
+/// Statistics of a set, with its progress and the sizes of its columns.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SetStats {
-    /// Shards that the plan has.
+    /// Shards in the plan.
     pub n_shards: u32,
-    /// Those that are finished; everything else here is of them alone.
+    /// Finished shards; everything else here is about these only.
     pub n_shards_finished: u32,
-    /// Bytes of all columns together, a target.
+    /// Bytes of all columns together, per target.
     pub bytes_per_target: f64,
-    /// What each column costs, in the order of the schema.
+    /// Size of each column, in the order of the schema.
     pub columns: Vec<ColumnCost>,
-    /// The documents, where they are summed up.
+    /// Totals over documents, if the set has them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub documents: Option<DocumentsIndex>,
-    /// What the values are.
+    /// Distributions of the values.
     #[serde(flatten)]
     pub labels: LabelStats,
 }
@@ -43,14 +43,14 @@ pub struct ColumnCost {
     /// Column and bytes.
     #[serde(flatten)]
     pub column: ColumnBytes,
-    /// Bytes a predicted position.
+    /// Bytes per predicted position.
     pub bytes_per_target: f64,
 }
 
 /// Reads one row of `set`, with the plan that it was made by.
 ///
 /// # Errors
-/// A row or sequence that the set does not have, a shard that is not finished, a damaged one.
+/// A row or sequence that the set does not have; an unfinished or damaged shard.
 pub fn read_row(set: &LabelSet, choice: RowChoice) -> Result<(Row, &Plan), ViewError> {
     let (plan, shard, mut row) = locate(set, choice)?;
     if !set.is_finished(shard)? {
@@ -66,7 +66,7 @@ pub fn read_row(set: &LabelSet, choice: RowChoice) -> Result<(Row, &Plan), ViewE
             Some(later) => row = later,
             None => {
                 let rows = reader.read_row_group(group_idx)?;
-                // A row group has as many rows as the plan says, or reading fails.
+                // In bounds: reading fails unless the row group has as many rows as the plan says.
                 return Ok((rows[row as usize].clone(), plan));
             }
         }
@@ -74,7 +74,7 @@ pub fn read_row(set: &LabelSet, choice: RowChoice) -> Result<(Row, &Plan), ViewE
     Err(no_such_row(set, choice))
 }
 
-/// The plan, shard and row in the shard.
+/// The plan, the shard, and the row's index in the shard.
 fn locate(set: &LabelSet, choice: RowChoice) -> Result<(&Plan, u32, u64), ViewError> {
     let found = match choice {
         RowChoice::SeqId(seq_id) => set.segment_of_sequence(seq_id).and_then(|plan| {
@@ -127,11 +127,11 @@ fn no_such_row(set: &LabelSet, choice: RowChoice) -> ViewError {
     }
 }
 
-/// Reads every finished shard, a row group at a time; histograms have at most `n_bars` bars. `on_row_group`
-/// sees the rows of each.
+/// Reads every finished shard, a row group at a time; histograms have at most `n_bars` bars. `on_row_group` is
+/// called with the rows of each.
 ///
 /// # Errors
-/// A damaged shard; a set of which nothing is finished.
+/// A damaged shard; a set without a finished shard.
 pub fn collect_stats(
     set: &LabelSet,
     n_bars: usize,
@@ -169,7 +169,7 @@ pub fn collect_stats(
     })
 }
 
-/// The documents of a set that is finished, and summed up since.
+/// The index of a set's documents; `None` if they have not been summed up.
 fn documents_of(set: &LabelSet) -> Result<Option<DocumentsIndex>, ViewError> {
     match open_documents(set) {
         Ok((index, _)) => Ok(Some(index)),

@@ -1,4 +1,4 @@
-//! A label set at a glance, gathered row by row in bounded memory.
+//! Statistics of a label set, accumulated row by row in bounded memory.
 
 use super::histogram::{Bar, N_BINS, Summary, bars};
 use super::scores::{N_SCORES, is_share, named_scores};
@@ -6,10 +6,10 @@ use crate::shards::Row;
 use crate::signals::{Histogram, Scores};
 use serde::Serialize;
 
-/// Greatest nats that histograms resolve; a vocabulary of a million has 13.8 nats of entropy.
+/// Largest value that histograms resolve, nats; the entropy over a vocabulary of a million is at most 13.8.
 const MAX_NATS: f64 = 40.0;
 
-/// Gathers rows; memory does not grow with them.
+/// Accumulates rows; memory does not grow with their number.
 #[derive(Debug, Clone)]
 pub struct StatsCollector {
     n_rows: u64,
@@ -23,45 +23,45 @@ pub struct StatsCollector {
     scores: [Histogram; N_SCORES],
 }
 
-/// What [`StatsCollector`] found.
+/// The result of [`StatsCollector`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LabelStats {
     /// Sequences.
     pub n_rows: u64,
     /// Predicted positions.
     pub n_targets: u64,
-    /// Sequences without an NLL: the teacher gives one of their targets no probability. Such targets are
+    /// Sequences without an NLL, since the teacher gives one of their targets probability 0. Such targets are
     /// not in `target_nll`.
     pub n_without_nll: u64,
-    /// Over positions: `target_nll`, `entropy`, `tail_mass`, `distinct_draws`; those that the set holds.
+    /// Over positions: `target_nll`, `entropy`, `tail_mass`, `distinct_draws`, as far as the set has them.
     pub positions: Vec<Distribution>,
     /// Over rows: every score.
     pub scores: Vec<Distribution>,
-    /// Where the set holds `topk`.
+    /// If the set has `topk`.
     pub truncation: Option<TruncationLoss>,
 }
 
-/// One distribution, drawn and summed up.
+/// One distribution, as a histogram and as a summary.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Distribution {
-    /// Name of the column, `target_nll`, or `distinct_draws` (ids that a position has drawn).
+    /// Name of the column, `target_nll`, or `distinct_draws` (number of distinct ids drawn at a position).
     pub name: &'static str,
-    /// `nats`, `ids`, or `share` for what lies in 0 to 1.
+    /// `nats`, `ids`, or `share` for values from 0 to 1.
     pub unit: &'static str,
-    /// In numbers.
+    /// Its summary.
     #[serde(flatten)]
     pub summary: Summary,
-    /// As a histogram.
+    /// Its histogram.
     pub bars: Vec<Bar>,
 }
 
-/// What is lost by keeping K of V probabilities, means over positions.
+/// What is lost by keeping K of V probabilities, averaged over positions.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct TruncationLoss {
     /// Mean probability outside the K.
     pub mean_tail_mass: f64,
-    /// Nats: mean of KL(truncated to K and renormalised || teacher) = -ln(1 - tail mass).
-    /// Null if some position keeps nothing.
+    /// Mean of KL(truncated to K and renormalised || teacher) = -ln(1 - tail mass), nats.
+    /// Null if no probability is kept at some position.
     pub mean_kl_nats: f64,
 }
 
@@ -83,7 +83,7 @@ impl Default for StatsCollector {
 }
 
 impl StatsCollector {
-    /// Counts a row: its scores, and its positions as far as it has them.
+    /// Adds a row: its scores, and its positions if stored.
     pub fn add(&mut self, row: &Row) {
         self.n_rows += 1;
         self.n_targets += u64::from(row.n_targets);
@@ -110,7 +110,7 @@ impl StatsCollector {
         }
     }
 
-    /// What was gathered so far, with histograms of at most `n_bars` bars.
+    /// The statistics so far, with histograms of at most `n_bars` bars.
     pub fn finish(&self, n_bars: usize) -> LabelStats {
         let distribution = |name, unit, histogram: &_| distribution(name, unit, histogram, n_bars);
         let positions = [
@@ -247,7 +247,7 @@ mod tests {
         assert_eq!(entropy["mean"], 1.375);
         assert_eq!(entropy["n_values"], 2);
         assert!(entropy["bars"][0]["n_values"].is_u64());
-        // A target of probability 0 has an infinite NLL, which is left out.
+        // A target of probability 0 has an infinite NLL, which is omitted.
         assert_eq!(json["positions"][0]["n_values"], 1);
         assert_eq!(json["positions"][0]["max"], 0.5);
     }

@@ -7,7 +7,7 @@ use crate::page::grouped;
 use crate::shards::DocumentsIndex;
 use anstyle::Style;
 
-/// The statistics as text; `width` is that of the terminal, in cells.
+/// The statistics as text; `width` is the terminal's, in cells.
 pub fn render_stats(stats: &SetStats, width: usize) -> String {
     let labels = &stats.labels;
     let mut lines = vec![heading(stats)];

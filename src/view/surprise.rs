@@ -5,21 +5,21 @@ use anstyle::{AnsiColor, Style};
 /// Steps of surprise, by the token's negative log-probability in nats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Surprise {
-    /// Not predicted: the first token of a sequence.
+    /// No log-probability: the first token of a sequence, or one that the labels do not cover.
     Unknown,
-    /// Over 0.9 probable.
+    /// Probability over 0.9.
     Certain,
-    /// Over 1 in 3 (nll below ln 3).
+    /// Over 1/3 (NLL below ln 3).
     Likely,
-    /// Over 1 in 20.
+    /// Over 1/20.
     Open,
-    /// Over 1 in 400.
+    /// Over 1/400.
     Surprising,
-    /// Less probable than that.
+    /// At most 1/400.
     Shocking,
 }
 
-/// The steps in order, with what they mean; for a legend.
+/// The steps in order, with their meaning, for a legend.
 pub const SURPRISE_LEGEND: [(Surprise, &str); 5] = [
     (Surprise::Certain, "p > 0.9"),
     (Surprise::Likely, "p > 1/3"),
@@ -29,7 +29,7 @@ pub const SURPRISE_LEGEND: [(Surprise, &str); 5] = [
 ];
 
 impl Surprise {
-    /// The step of a log-probability in nats; `None` where there was no prediction.
+    /// The step of a log-probability in nats; `None` means that there is none.
     pub fn of(logprob: Option<f32>) -> Self {
         let Some(logprob) = logprob else {
             return Surprise::Unknown;
@@ -43,7 +43,7 @@ impl Surprise {
         }
     }
 
-    /// Foreground colours only, of the sixteen that every terminal's theme defines.
+    /// Only foreground colours, from the sixteen that every terminal's theme defines.
     pub fn style(self) -> Style {
         let colour = |colour: AnsiColor| Style::new().fg_color(Some(colour.into()));
         match self {

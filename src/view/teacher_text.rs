@@ -1,10 +1,10 @@
-//! What labels say of their teacher, on a terminal.
+//! What labels say about their teacher, as terminal output.
 
 use super::stats_text::title;
 use crate::bounds::{BlocksOf, DivergenceBounds, Estimate, HeldOut, TeacherFigures};
 use crate::page::grouped;
 
-/// What a gap is where labels of a selection are part of it.
+/// Note on a gap that involves labels of a selection.
 const OF_SELECTION: [&str; 3] = [
     "Note: one of these label sets is of a selection. Unless it was selected at random, its text is",
     "no fair sample, and the gap is that of the choice as much as of what the teacher has learnt by",
@@ -39,7 +39,7 @@ pub fn render_teacher(figures: &TeacherFigures) -> String {
     lines.join("\n") + "\n"
 }
 
-/// The teacher on its training text beside held-out text, and what follows.
+/// The teacher on its training text compared with held-out text, and what follows from the gap.
 pub fn render_held_out(training: &TeacherFigures, held_out: &HeldOut) -> String {
     let mut lines = vec![
         title("the teacher on this text beside text held out"),
@@ -71,7 +71,7 @@ fn three(name: &str, training: &Estimate, held_out: &Estimate, gap: &Estimate) -
     )
 }
 
-/// What the gap means, in sentences.
+/// The meaning of the gap, in sentences.
 fn meaning(held_out: &HeldOut) -> Vec<String> {
     let gap = held_out.nll_gap;
     let lines: &[&str] = match held_out.auto_margin {
@@ -131,7 +131,7 @@ fn bound_lines(figures: &TeacherFigures) -> Vec<String> {
     lines
 }
 
-/// A `~` where the lower bound is within noise.
+/// One line of bounds; `~` marks a lower bound within noise.
 fn bound_line(name: &str, bounds: &DivergenceBounds) -> String {
     let name = format!("{name}, k = {}", bounds.k);
     let noise = match bounds.tv_at_least_beyond_noise > 0.0 {

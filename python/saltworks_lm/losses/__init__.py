@@ -1,10 +1,11 @@
-"""Losses over labels: cross-entropy and knowledge distillation without logits of every position.
+"""Losses over labels: cross-entropy and knowledge distillation without storing all logits.
 
-One primitive: an output head fused with log-softmax, which gives full-vocabulary log-probabilities at chosen
-ids and never holds logits of all positions (``[N, V]``). The losses of ``docs/method.md`` are sums of such
-log-probabilities, so their gradients are made in the forward pass, piece by piece.
+They are built on one primitive: an output head fused with log-softmax, which gives full-vocabulary
+log-probabilities at chosen ids and never stores the logits of all positions (``[N, V]``). The losses of
+``docs/method.md`` are sums of such log-probabilities, so their gradients are computed in the forward pass,
+piece by piece.
 
-Letters: N positions, D model width, V vocabulary, K kept ids. Everything is in nats.
+Letters: N positions, D model width, V vocabulary, K stored ids. Everything is in nats.
 
 >>> import torch
 >>> from saltworks_lm.losses import Head, head_loss

@@ -1,15 +1,15 @@
-"""The primitive: an output head fused with log-softmax, over pieces of the positions.
+"""The primitive: an output head fused with log-softmax, computed piece by piece over the positions.
 
-For a row of logits s with q = softmax(s), the target y, ids k and the tail (all other ids), what is given are
-log q_y, log q_k and log q_tail. Any sum of them with constant coefficients g has the gradient
+For a row of logits s with q = softmax(s), target y, ids k and tail (all other ids), it gives log q_y, log q_k
+and log q_tail. Any sum of them with constant coefficients g has the gradient
 
     ids that are kept      g_j - G q_j          G the sum of all coefficients of the row
     the others             q_j (g_tail / q_tail - G)
     and g_y more at y
 
-so a loss that is such a sum has its gradient made while the logits of a piece are there: they are used up in
-place, and gradients of hidden states and weight come out of the forward pass. q_tail is the sum of the others'
-own exponentials: 1 - (sum of the kept) would cancel.
+so the gradient of a loss that is such a sum can be computed while the logits of a piece are in memory: they
+are overwritten, and the forward pass yields the gradients of hidden states and weight. q_tail is the sum of
+the other ids' exponentials; computing it as 1 - (sum over the ids) would lose precision.
 """
 
 from __future__ import annotations
@@ -24,22 +24,23 @@ from torch import Tensor
 from .head import Head
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-#: Positions whose logits are in memory at a time: memory and speed only.
+#: Positions whose logits are in memory at a time; affects only memory and speed.
 DEFAULT_PIECE = 256
 
 
 def not_compiled(function: _F) -> _F:
-    """The function as it is inside ``torch.compile``: pieces in place are not for a graph to rewrite."""
+    """Excludes the function from ``torch.compile``, since it works in place on pieces."""
     return cast(_F, torch.compiler.disable(function))  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is wanted of N positions.
+    """Which log-probabilities to compute for N positions.
 
-    target ``[N]`` int64, ids below V. ids ``[N, K]`` int64, distinct inside a row, padding -1 behind them; None for
-    the target alone. with_tail: log q of all other ids together. tau: temperature of ids and tail, not of the target.
-    in_tail ``[N, I, K]`` bool: there are I tails, each of which has these ids too; None is one tail without any.
+    target ``[N]`` int64, ids below V. ids ``[N, K]`` int64, distinct within a row, then padding of -1; None for only
+    the target. with_tail: also log q of all other ids together. tau: temperature of ids and tail, not of the target.
+    in_tail ``[N, I, K]`` bool: there are I tails, each of which also contains these ids; None means one tail without
+    any of them.
     """
 
     target: Tensor
@@ -49,14 +50,14 @@ class Wanted:
     in_tail: Tensor | None = None
 
     def piece(self, rows: slice) -> Wanted:
-        """The same of some rows."""
+        """The same for some rows."""
         ids, in_tail = (None if part is None else part[rows] for part in (self.ids, self.in_tail))
         return Wanted(self.target[rows], ids, self.with_tail, self.tau, in_tail)
 
 
 @dataclass(frozen=True)
 class Logprobs:
-    """Of N positions: target ``[N]``, ids ``[N, K]`` (-inf at padding) and tail ``[N]`` or ``[N, I]``, nats."""
+    """For N positions: target ``[N]``, ids ``[N, K]`` (-inf at padding) and tail ``[N]`` or ``[N, I]``, nats."""
 
     target: Tensor
     ids: Tensor | None
@@ -64,15 +65,15 @@ class Logprobs:
 
     @classmethod
     def cat(cls, parts: list[Logprobs]) -> Logprobs:
-        """Of several pieces, one after the other."""
+        """Concatenates several pieces."""
         target = torch.cat([part.target for part in parts])
         return cls(target, _cat([part.ids for part in parts]), _cat([part.tail for part in parts]))
 
 
 @dataclass(frozen=True)
 class NllGate:
-    """A gate that -log q of the target decides: teacher_nll ``[N]``, nats; with least_excess, of ``excess`` that cuts;
-    is_weighted, of ``excess`` that weights, which is open everywhere.
+    """A gate that depends on -log q of the target, compared with teacher_nll ``[N]``, nats. least_excess: the gate
+    ``excess`` that cuts; is_weighted: ``excess`` that weights, which is open everywhere; else ``agreement``.
     """
 
     teacher_nll: Tensor
@@ -81,29 +82,30 @@ class NllGate:
 
     @property
     def takes_out(self) -> bool:
-        """Whether nothing at all is learnt where it is closed."""
+        """Whether closed positions do not count in the loss at all."""
         return self.least_excess is not None
 
     def piece(self, rows: slice) -> NllGate:
-        """The same of some rows."""
+        """The same for some rows."""
         return NllGate(self.teacher_nll[rows], self.least_excess, self.is_weighted)
 
     def weight(self, nll: Tensor) -> Tensor:
-        """``[N]`` T / (T + q) of the target, the logistic function of the excess."""
+        """``[N]`` T / (T + q) of the target: the logistic function of the excess."""
         return torch.sigmoid(nll - self.teacher_nll)
 
     def is_open(self, nll: Tensor) -> Tensor:
-        """``[N]`` bool. An NLL that is no number is not cut by ``excess``: it must not go unseen."""
+        """``[N]`` bool. ``excess`` does not cut an NLL that is NaN, so that it does not go unnoticed."""
         excess = nll - self.teacher_nll
         return excess > 0.0 if self.least_excess is None else ~(excess < self.least_excess)
 
 
 @dataclass(frozen=True)
 class Coefficients:
-    """Of the log-probabilities in a sum: target ``[N]``, ids ``[N, K]`` (0 at padding), tail ``[N]`` or ``[N, I]``.
+    """Coefficients of log-probabilities: target ``[N]``, ids ``[N, K]`` (0 at padding), tail ``[N]`` or ``[N, I]``.
 
-    A row may have a gate: where it is closed, the target's coefficient is that of ``closed`` ``[N]`` and the others are
-    0. A gate that weights multiplies all of a row. Which side a row is on, and its weight, count as constants.
+    Rows may have a gate: where it is closed, the target's coefficient is taken from ``closed`` ``[N]`` and the others
+    are 0. A gate that weights multiplies all coefficients of a row. The gate's decision and weight are treated as
+    constants.
     """
 
     target: Tensor
@@ -113,14 +115,14 @@ class Coefficients:
     closed: Tensor | None = None
 
     def piece(self, rows: slice) -> Coefficients:
-        """The same of some rows."""
+        """The same for some rows."""
         parts = (self.target, self.ids, self.tail, self.closed)
         target, ids, tail, closed = (None if part is None else part[rows] for part in parts)
         assert target is not None
         return Coefficients(target, ids, tail, None if self.gate is None else self.gate.piece(rows), closed)
 
     def gated(self, logprob: Tensor) -> Coefficients:
-        """The same once log q of the target ``[N]`` is known."""
+        """The coefficients after applying the gate, given log q of the target ``[N]``."""
         if self.gate is None or self.closed is None:
             return self
         if self.gate.is_weighted:
@@ -141,13 +143,13 @@ class Coefficients:
 
 
 def accumulate_dtype(hidden: Tensor) -> torch.dtype:
-    """f32 for anything narrower."""
+    """At least f32."""
     return torch.promote_types(hidden.dtype, torch.float32)
 
 
 @dataclass(frozen=True)
 class Weights:
-    """The head for one call: in the dtype that products are made in, without the rows that are padding."""
+    """The head for one call: in the dtype of products, without padding rows."""
 
     weight: Tensor
     bias: Tensor | None
@@ -174,7 +176,7 @@ class Weights:
         return logits
 
     def uncap(self, dlogits: Tensor, capped: Tensor | None) -> Tensor:
-        """Gradient by the capped logits -> by the plain product, in place."""
+        """Turns the gradient of the capped logits into that of the plain product, in place."""
         if capped is not None and self.softcap is not None:
             dlogits *= 1.0 - (capped / self.softcap).square_()
         if self.scale != 1.0:
@@ -183,11 +185,12 @@ class Weights:
 
 
 def product_dtype(hidden: Tensor) -> torch.dtype:
-    """That of autocast where it is on, else the hidden states' own."""
+    """The dtype of autocast if enabled, else that of the hidden states."""
     kind = hidden.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
     if dtype == torch.float16:
-        # Gradients are made in the forward pass, before a GradScaler's factor: most would be 0 in f16.
+        # Gradients are computed in the forward pass, before a GradScaler's factor, so most would be 0
+        # in f16.
         raise TypeError(
             "hidden states or autocast are float16, expected bfloat16 or float32: gradients would underflow"
         )
@@ -196,7 +199,7 @@ def product_dtype(hidden: Tensor) -> torch.dtype:
 
 @dataclass
 class _Softmax:
-    """Logits of R rows, in place: first as they are, then exp(s - max) without the kept, then a gradient."""
+    """Logits of R rows, in place: first the logits, then exp(s - max) without the stored ids, then a gradient."""
 
     values_rv: Tensor
     first_id: Tensor | None
@@ -208,7 +211,7 @@ class _Softmax:
 
     @classmethod
     def of(cls, logits: Tensor, wanted: Wanted) -> tuple[_Softmax, Logprobs]:
-        """Uses up the logits; ids and tail are left out where they are not wanted."""
+        """Overwrites the logits; ids and tail are omitted if not wanted."""
         largest = logits.amax(1, keepdim=True)
         target = logits.gather(1, wanted.target[:, None])
         places, padding, at_ids = _gather(logits, wanted.ids)
@@ -229,7 +232,7 @@ class _Softmax:
         return cls(logits, places, padding, kept, total, tails, wanted.in_tail), found
 
     def gradient(self, target: Tensor, g: Coefficients) -> Tensor:
-        """Turns what is left of the logits into the gradient of the sum with coefficients g."""
+        """Turns the exponentials into the gradient of the sum with coefficients g."""
         all_g = g.target[:, None].clone()
         if g.ids is not None:
             all_g += g.ids.sum(1, keepdim=True)
@@ -252,7 +255,7 @@ class _Softmax:
 
 
 def _gather(logits: Tensor, ids: Tensor | None) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Places, padding and logits of ids; padding stands at the row's first id, with the logit -inf."""
+    """Places, padding and logits of ids; padding points at the row's first id, with logit -inf."""
     if ids is None:
         return None, None, None
     padding = ids < 0
@@ -262,7 +265,7 @@ def _gather(logits: Tensor, ids: Tensor | None) -> tuple[Tensor | None, Tensor |
 
 
 def _leave_out(logits: Tensor, places: Tensor, padding: Tensor | None) -> None:
-    """Puts -inf at the places of a row; a row of padding alone has none, and stays."""
+    """Puts -inf at the places of each row; rows that are all padding stay unchanged."""
     removed = torch.full_like(places, float("-inf"), dtype=logits.dtype)
     if padding is not None:
         removed = torch.where(padding[:, :1], logits[:, :1], removed)
@@ -274,7 +277,7 @@ def _without(values: Tensor, padding: Tensor | None) -> Tensor:
 
 
 def piece_gradient(weights: Weights, hidden_rd: Tensor, wanted: Wanted, g: Coefficients) -> tuple[Logprobs, Tensor]:
-    """Log-probabilities of R rows and the gradient of their sum by the plain product, ``[R, V]``."""
+    """Log-probabilities of R rows, and the gradient of their sum with respect to the plain product, ``[R, V]``."""
     logits = weights.logits(hidden_rd)
     capped = logits.clone() if weights.softcap is not None else None
     if wanted.tau == 1.0 or wanted.ids is None:
@@ -290,7 +293,7 @@ def piece_gradient(weights: Weights, hidden_rd: Tensor, wanted: Wanted, g: Coeff
 
 
 def piece_logprobs(weights: Weights, hidden_rd: Tensor, wanted: Wanted) -> Logprobs:
-    """The first of :func:`piece_gradient` alone."""
+    """Only the log-probabilities of :func:`piece_gradient`."""
     logits = weights.logits(hidden_rd)
     if wanted.tau == 1.0 or wanted.ids is None:
         return _Softmax.of(logits, wanted)[1]
@@ -306,7 +309,7 @@ def pieces(n: int, piece: int) -> Iterator[slice]:
 
 @dataclass(frozen=True)
 class How:
-    """dtype of products; positions at a time."""
+    """dtype of products, and positions at a time."""
 
     dtype: torch.dtype
     piece: int
@@ -318,14 +321,14 @@ def no_autocast(tensor: Tensor) -> torch.autocast:
 
 
 def all_logprobs(weights: Weights, hidden: Tensor, wanted: Wanted, piece: int) -> Logprobs:
-    """Piece by piece, without a gradient."""
+    """Log-probabilities piece by piece, without a gradient."""
     with no_autocast(hidden):
         found = [piece_logprobs(weights, hidden[rows], wanted.piece(rows)) for rows in pieces(len(hidden), piece)]
     return Logprobs.cat(found)
 
 
 class Gradients:
-    """Gradients of hidden states ``[N, D]``, weight ``[R, D]`` and bias ``[R]``, as pieces add to them."""
+    """Gradients of hidden states ``[N, D]``, weight ``[R, D]`` and bias ``[R]``, accumulated over pieces."""
 
     def __init__(self, weights: Weights, hidden: Tensor, weight: Tensor, bias: Tensor | None) -> None:
         self._weights = weights
@@ -337,7 +340,7 @@ class Gradients:
         self.bias = torch.zeros_like(bias, dtype=dtype) if bias is not None and bias.requires_grad else None
 
     def add(self, rows: slice, dproduct: Tensor) -> None:
-        """Of ``dproduct`` ``[R, V]``, the gradient by the plain product of these rows."""
+        """Adds from ``dproduct`` ``[R, V]``, the gradient with respect to the plain product of these rows."""
         v = dproduct.shape[1]
         if self.bias is not None:
             self.bias[:v] += dproduct.sum(0)
@@ -353,7 +356,7 @@ class Gradients:
             self.weight[:v] += narrow.T @ hidden
 
     def times(self, factor: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """Multiplies all of them, in place, and gives those of weight and bias."""
+        """Multiplies all of them in place, and returns those of weight and bias."""
         for gradient in (self.hidden, self.weight, self.bias):
             if gradient is not None:
                 gradient.mul_(factor)
@@ -367,7 +370,7 @@ class Gradients:
 
 
 class _LogprobsAt(torch.autograd.Function):
-    """Log-probabilities with the gradient for any coefficients; the logits of a piece are made again for it."""
+    """Log-probabilities with the gradient for any coefficients, for which the logits of each piece are recomputed."""
 
     @staticmethod
     def forward(
@@ -395,7 +398,7 @@ class _LogprobsAt(torch.autograd.Function):
 
 
 def _coefficients(grads: tuple[Tensor | None, ...], wanted: Wanted, dtype: torch.dtype) -> Coefficients:
-    """What came back of the three; what was not used has coefficient 0."""
+    """The incoming gradients as coefficients; unused outputs have coefficient 0."""
     of_target, of_ids, of_tail = grads
     if of_target is None:
         of_target = torch.zeros_like(wanted.target, dtype=dtype)
@@ -414,7 +417,7 @@ def _cat(parts: list[Tensor | None]) -> Tensor | None:
 
 
 def check_shapes(hidden: Tensor, head: Head, wanted: Wanted) -> None:
-    """Shapes and dtypes, which cost nothing to look at."""
+    """Checks shapes and dtypes, which is free."""
     n = wanted.target.shape[0] if wanted.target.dim() == 1 else -1
     if hidden.dim() != 2 or hidden.shape[0] != n or hidden.shape[0] == 0:
         raise ValueError(
@@ -433,7 +436,7 @@ def check_shapes(hidden: Tensor, head: Head, wanted: Wanted) -> None:
 
 
 def check_ids(head: Head, wanted: Wanted) -> None:
-    """Ranges of ids, which waits for the device."""
+    """Checks the ranges of ids, which waits for the device."""
     for name, ids, least in (("target", wanted.target, 0), ("ids", wanted.ids, -1)):
         if ids is None or ids.numel() == 0:
             continue
@@ -453,27 +456,28 @@ def logprobs_at(
     tau: float = 1.0,
     piece: int = DEFAULT_PIECE,
 ) -> Logprobs:
-    """Full-vocabulary log-probabilities at given ids, differentiable by hidden states, weight and bias.
+    """Full-vocabulary log-probabilities at given ids, differentiable with respect to hidden states,
+    weight and bias.
 
-    For losses of your own: the gradient is made in the backward pass, from logits that are made again. The losses
-    of this package are cheaper (:func:`~saltworks_lm.losses.head_loss`).
+    For your own losses: the backward pass computes the gradient from recomputed logits. The losses of this
+    package are cheaper (:func:`~saltworks_lm.losses.head_loss`).
 
     Parameters
     ----------
     hidden
-        ``[N, D]`` floating point, what the head is given.
+        ``[N, D]`` floating point, the head's input.
     head
         The head, as the model applies it.
     target
         ``[N]`` int64 below V.
     ids
-        ``[N, K]`` int64 below V, distinct inside a row; -1 is padding, behind the others.
+        ``[N, K]`` int64 below V, distinct within a row, then padding of -1.
     with_tail
-        Give the log-probability of all ids that are not in ``ids`` together.
+        Whether to give the log-probability of all ids outside ``ids`` together.
     tau
         Temperature of ids and tail; the target's is 1.
     piece
-        Positions at a time: memory and speed only.
+        Positions at a time; affects only memory and speed.
 
     Returns
     -------

@@ -15,24 +15,24 @@ _MULTIPLIERS = ("logit_scale", "lm_head_multiplier")
 _DIVISORS = ("logits_scaling",)
 #: Keys that cap them: cap * tanh(logits / cap).
 _SOFTCAPS = ("final_logit_softcapping", "output_logit_soft_cap")
-#: Spread of the logits that the check makes a model compute, where a scale, a cap or a bias shows.
+#: Spread of the logits in the check, large enough to reveal a scale, a cap or a bias.
 _PROBE_LOGITS = 25.0
-#: Rounding steps of the model's own dtype by which two ways to compute a logit may differ, at the most.
+#: Maximum difference of two ways to compute a logit, in rounding steps of the model's dtype.
 _ULPS = 32.0
-#: The same on average (root mean square): each is rounded a few times, and independently.
+#: The same on average (root mean square): each logit is rounded a few times, independently.
 _MEAN_ULPS = 1.5
 
 
-#: From this epsilon on a type is coarse: bfloat16 has 2^-7, float16 2^-10.
+#: A dtype with at least this epsilon is coarse: bfloat16 has 2^-7, float16 2^-10.
 _COARSE = 2.0**-11
 
 
 class UnknownHeadError(ValueError):
-    """A model whose logits are not those of a head that is known here."""
+    """A model whose logits do not come from a supported head."""
 
 
 class _Projection(Protocol):
-    """What holds the weight ``[R, D]`` and the bias ``[R]`` or None, such as ``nn.Linear``."""
+    """Anything with a weight ``[R, D]`` and a bias ``[R]`` or None, such as ``nn.Linear``."""
 
     @property
     def weight(self) -> Tensor: ...
@@ -53,14 +53,14 @@ class Head:
     Parameters
     ----------
     projection
-        Where weight ``[R, D]`` and bias ``[R]`` (or None) are read at every use, so that what FSDP gathers for
-        a forward pass is what is used.
+        Module whose weight ``[R, D]`` and bias ``[R]`` (or None) are read at every use, so that tensors
+        gathered by FSDP for a forward pass are used.
     scale
         Factor of the logits.
     softcap
-        c of c * tanh(logits / c); None leaves them.
+        c in c * tanh(logits / c); None: no cap.
     vocab_size
-        V; rows of the weight past it are padding and never get probability. None takes all.
+        V; later rows of the weight are padding and get no probability. None: all rows.
     """
 
     projection: _Projection
@@ -85,21 +85,21 @@ class Head:
     def of(cls, model: nn.Module, vocab_size: int | None = None) -> Head:
         """The head of a transformers model, checked against the model's own logits.
 
-        The model runs twice over a few tokens: once as it is, and once with large hidden states put in front of its
-        head, so that a scale or a cap which random weights would hide shows. Call it before the model is wrapped or
-        sharded. Weights, mode and random state are left as they are.
+        The model runs twice over a few tokens: once unchanged, and once with large hidden states as input of its
+        head, to reveal a scale or cap that random weights would hide. Call it before the model is wrapped or
+        sharded. Weights, mode and random state are preserved.
 
         Parameters
         ----------
         model
             A causal language model of transformers, not wrapped.
         vocab_size
-            Ids that have probability, if fewer than the rows of the weight: those of the tokenizer.
+            Number of ids with probability, if fewer than the rows of the weight: the tokenizer's.
 
         Raises
         ------
         UnknownHeadError
-            If the logits are not those of a head that is described here; nothing is approximated.
+            If the logits do not come from such a head; nothing is approximated.
         """
         projection = _projection_of(model)
         config = cast(Any, model).config
@@ -125,7 +125,7 @@ class Head:
         return self.weight.shape[0] if self.vocab_size is None else self.vocab_size
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """``[..., D]`` -> ``[..., V]``, all at once: for small inputs and for checks."""
+        """``[..., D]`` -> ``[..., V]``, all at once, for small inputs and checks."""
         v = self.n_ids
         bias = None if self.bias is None else self.bias[:v]
         logits = linear(hidden, self.weight[:v], bias)
@@ -189,7 +189,7 @@ def _check_rows(head: Head, model: nn.Module) -> None:
 
 
 class _Probe:
-    """Sees what goes into the head's projection, and can put something else there."""
+    """Records the input of the head's projection, and can replace it."""
 
     def __init__(self, projection: nn.Module) -> None:
         self.seen: Tensor | None = None
@@ -261,5 +261,5 @@ def _close(a: Tensor, b: Tensor) -> bool:
     if (a - b).abs().max().item() > _ULPS * eps * largest:
         return False
     spread = max(a.square().mean().sqrt().item(), 1e-3)
-    # Of wider types rounding may add up over D: the largest difference is strict enough there.
+    # For wider types rounding may add up over D, and the maximum difference is strict enough.
     return eps < _COARSE or (a - b).square().mean().sqrt().item() <= _MEAN_ULPS * eps * spread

@@ -1,8 +1,8 @@
-"""From what labels hold of a teacher to the distribution that a position is to learn.
+"""From a teacher's labels to the target distribution of each position.
 
-The same rules as ``saltworks-train``'s (``docs/method.md``): p are the stored probabilities, p_tail is the stored
-mass outside them. Stored values are rounded and may sum past 1, the tail is not rounded: so a tail is never
-computed as 1 - sum where it is stored.
+The rules are those of ``saltworks-train`` (``docs/method.md``): p are the stored probabilities, p_tail is the
+stored mass outside them. Stored values are rounded and may sum to more than 1, but the tail is not rounded, so a
+stored tail is never recomputed as 1 - sum.
 
 | loss | tau = 1 | another tau |
 | --- | --- | --- |
@@ -21,13 +21,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-#: In the words of ``kd.loss``.
+#: Values of ``kd.loss``.
 KD_LOSSES = ("tail-bucket", "sampled", "renormalize", "drop")
-#: In the words of ``kd.teachers``.
+#: Values of ``kd.teachers``.
 TEACHERS = ("mix", "lower-nll")
-#: In the words of ``kd.gate``.
+#: Values of ``kd.gate``.
 GATES = ("none", "learnable", "entropy", "agreement", "excess")
-#: In the words of ``kd.gate_excess``.
+#: Values of ``kd.gate_excess``.
 GATE_EXCESS = ("cut", "weight")
 
 
@@ -40,21 +40,21 @@ class KdPolicy:
     loss
         One of :data:`KD_LOSSES`.
     tau
-        Temperature, positive. Of ``sampled`` it is that of the draws.
+        Temperature, positive. With ``sampled`` it is that of the draws.
     temperature_mode
-        ``teacher`` tempers the teacher alone; ``both`` the student too, and the loss is scaled by tau squared.
+        ``teacher`` tempers only the teacher; ``both`` also the student, and scales the loss by tau squared.
     gate
-        ``none``; ``learnable``: only positions whose target is among the teacher's ``gate_k`` best; ``entropy``: all
-        but the fraction ``gate_fraction`` of a step's labelled positions where the teacher's entropy is lowest;
-        ``agreement``: those where the teacher's NLL of the target is below the student's; ``excess``: nothing is
-        learnt, by KD or cross-entropy, from the fraction ``gate_fraction`` of labelled positions where the student's
-        NLL of the target exceeds the teacher's least.
+        ``none``; ``learnable``: only positions whose target is among the teacher's ``gate_k`` top ids; ``entropy``:
+        all but the fraction ``gate_fraction`` of a step's labelled positions where the teacher's entropy is lowest;
+        ``agreement``: those where the teacher's NLL of the target is below the student's; ``excess``: excludes, from
+        KD and cross-entropy, the fraction ``gate_fraction`` of labelled positions with the smallest excess of the
+        student's NLL over the teacher's.
     gate_excess
-        What ``excess`` does: ``cut`` is the above; ``weight`` leaves nothing out, and gives CE and KD of a position the
-        weight T / (T + q), with T the teacher's and q the student's probability of the target.
+        What ``excess`` does: ``cut`` is the above; ``weight`` excludes nothing, and weights CE and KD of a position by
+        T / (T + q), with T the teacher's and q the student's probability of the target.
     teachers, teacher_weights
-        Of several: ``mix``, the sum of the losses by each, times its weight (only their ratios matter); ``lower-nll``,
-        at each position the loss by the one whose NLL of the target is lowest.
+        With several teachers: ``mix``, the weighted sum of their losses (only the ratios of weights matter);
+        ``lower-nll``, at each position the loss of the one whose NLL of the target is lowest.
     """
 
     loss: str
@@ -78,7 +78,7 @@ class KdPolicy:
 
     @property
     def cuts_excess(self) -> bool:
-        """Whether the gate takes a fraction out by a border that the step before left."""
+        """Whether the gate cuts a fraction, by a boundary from the previous step."""
         return self.gate == "excess" and self.gate_excess == "cut"
 
     @property
@@ -96,9 +96,9 @@ def _one_of(key: str, value: str, known: tuple[str, ...]) -> None:
 class TopK:
     """Stored top-k of N positions.
 
-    ids ``[N, K]`` int64, -1 throughout in a position without labels; logprobs ``[N, K]`` f32, nats, at temperature
-    1, -inf of an impossible id; tail_mass ``[N]`` f32, the probability outside the K; log_partition ``[N]`` f32, log
-    of the sum over V of p^(1/tau) at the policy's tau, where that is not 1.
+    ids ``[N, K]`` int64, all -1 at a position without labels; logprobs ``[N, K]`` f32, nats, at temperature 1, -inf
+    for an impossible id; tail_mass ``[N]`` f32, the probability outside the K; log_partition ``[N]`` f32, log of the
+    sum over V of p^(1/tau) at the policy's tau, if that is not 1.
     """
 
     ids: Tensor
@@ -118,7 +118,7 @@ class Draws:
 @dataclass(frozen=True)
 class Stats:
     """The stored group ``stats`` of N positions, for gates: target_logprob and entropy ``[N]`` f32, nats; target_rank
-    ``[N]``, how many ids the teacher ranks above the target.
+    ``[N]``, number of ids that the teacher ranks above the target.
     """
 
     target_logprob: Tensor
@@ -128,19 +128,20 @@ class Stats:
 
 @dataclass(frozen=True)
 class Kd:
-    """The teacher's part of N positions, as :func:`~saltworks_lm.losses.head_loss` takes it.
+    """The teacher's targets at N positions, for :func:`~saltworks_lm.losses.head_loss`.
 
-    ids ``[N, K]`` int64 with -1 as padding; probs ``[N, K]`` f32; tail ``[N]`` f32 of ``tail-bucket``, else None;
-    omega ``[N]`` f32, the share of KD in the loss of a position: 0 where there are no labels, or a gate that the labels
-    alone decide is closed.
+    ids ``[N, K]`` int64 with -1 as padding; probs ``[N, K]`` f32; tail ``[N]`` f32 with ``tail-bucket``, else None;
+    omega ``[N]`` f32, the fraction of KD in the loss of a position: 0 where there are no labels, or where a gate that
+    depends only on the labels is closed.
 
-    tail is ``[N, I]`` where I teachers are mixed, times each one's weight, and in_tail ``[N, I, K]`` bool says which
-    ids are in whose tail; else in_tail is None. negentropy ``[N]`` f32 is the sum of p log p, nats; None takes it of
-    probs and tail.
+    If I teachers are mixed, tail is ``[N, I]``, times each one's weight, and in_tail ``[N, I, K]`` bool says which
+    ids are in which teacher's tail; else in_tail is None. negentropy ``[N]`` f32 is the sum of p log p, nats; None:
+    computed from probs and tail.
 
-    teacher_nll ``[N]`` f32, nats, is of a gate that the student's NLL decides, else None: with least_excess of
-    ``excess``, where nothing is learnt if the student's NLL less the teacher's is below that; with is_weighted of
-    ``excess`` that weights; else of ``agreement``, which is open where the student's NLL is above the teacher's.
+    teacher_nll ``[N]`` f32, nats, is for a gate that depends on the student's NLL, else None. With least_excess
+    the gate is ``excess``, which cuts where the student's NLL minus the teacher's is below that; with is_weighted
+    it is ``excess`` that weights; else it is ``agreement``, which is open where the student's NLL is above the
+    teacher's.
     """
 
     loss: str
@@ -162,36 +163,38 @@ class Kd:
 
 
 def min_entropy(entropy: Tensor, fraction: float) -> float | None:
-    """The entropy that ``fraction`` of a step's labelled positions lie below; the gate ``entropy`` is open from it.
+    """The entropy below which ``fraction`` of a step's labelled positions lie; the gate ``entropy`` is open from
+    there.
 
     Parameters
     ----------
     entropy
-        ``[M]`` of all positions of the step that are labelled and learnt from, in any order.
+        ``[M]`` at all labelled positions of the step that count in the loss, in any order.
     fraction
-        Above 0 and below 1. Of equal values all are open.
+        Above 0 and below 1. Positions equal to the result are open.
 
     Returns
     -------
-    The value at place floor(fraction * M) of the sorted ones; None of none.
+    The value at index floor(fraction * M) of the sorted values; None without values.
     """
     return _value_above(entropy, fraction)
 
 
 def min_excess(excess: Tensor, fraction: float) -> float | None:
-    """The border of the gate ``excess`` that a step leaves to the next one: what ``fraction`` of excesses lie below.
+    """The boundary of the gate ``excess`` for the next step: the value below which ``fraction`` of the excesses lie.
 
     Parameters
     ----------
     excess
-        ``[M]`` nats, the student's NLL less the teacher's at all positions of the step that are labelled and have a
-        weight, cut or not, in any order.
+        ``[M]`` nats, the student's NLL minus the teacher's at all labelled positions of the step with a weight, cut
+        or not, in any order.
     fraction
-        Above 0 and below 1. Of equal values none are cut.
+        Above 0 and below 1. Positions equal to the result are not cut.
 
     Returns
     -------
-    The value at place floor(fraction * M) of the sorted ones; None of none, or where that is infinite.
+    The value at index floor(fraction * M) of the sorted values; None without values, or if it is not
+    finite.
     """
     least = _value_above(excess, fraction)
     return least if least is not None and math.isfinite(least) else None
@@ -217,15 +220,17 @@ def topk_targets(
     policy
         The loss, its temperature and its gate.
     topk
-        What the labels hold.
+        The stored top-k.
     omega
-        Share of KD in the loss, from 0 to 1.
+        Fraction of KD in the loss, from 0 to 1.
     stats
-        What a gate looks at.
+        The statistics that gates use.
     least_entropy
-        Of the whole step, by :func:`min_entropy`; the gate ``entropy`` alone. None leaves it open.
+        From :func:`min_entropy` over the whole step; only for the gate ``entropy``. None leaves it
+        open.
     least_excess
-        Of the step before, by :func:`min_excess`; the gate ``excess`` that cuts alone. None cuts nothing.
+        From :func:`min_excess` over the previous step; only for the gate ``excess`` that cuts. None cuts
+        nothing.
     """
     probs = _tempered(policy, topk)
     total = probs.sum(1, keepdim=True)
@@ -255,7 +260,7 @@ def draws_targets(
     least_entropy: float | None = None,
     least_excess: float | None = None,
 ) -> Kd:
-    """Targets of ``sampled``: each distinct id drawn, with its fraction of the draws. As :func:`topk_targets`."""
+    """Targets of ``sampled``: distinct drawn ids, with their fractions of the draws. See :func:`topk_targets`."""
     if policy.loss != "sampled":
         raise ValueError(f"kd.loss: {policy.loss} learns from top-k, found draws; use topk_targets")
     counts = draws.counts.double().masked_fill(draws.ids < 0, 0.0)
@@ -266,7 +271,7 @@ def draws_targets(
 
 
 def excess_targets(policy: KdPolicy, stats: Stats, least_excess: float | None = None) -> Kd:
-    """Of cross-entropy alone (omega 0) behind the gate ``excess``, which needs no ids. As :func:`topk_targets`."""
+    """Targets of only cross-entropy (omega 0) with the gate ``excess``, which needs no ids."""
     n, device = len(stats.target_logprob), stats.target_logprob.device
     ids = torch.full((n, 1), -1, dtype=torch.int64, device=device)
     probs = torch.zeros(n, 1, device=device)
@@ -284,7 +289,7 @@ def _tempered(policy: KdPolicy, topk: TopK) -> Tensor:
 
 
 def _rescaled(probs: Tensor, total: Tensor, to: Tensor) -> Tensor:
-    """Scaled to another sum; all 0 stay 0."""
+    """Scales to another sum; rows of all 0 stay 0."""
     return torch.where(total > 0.0, probs * (to / torch.where(total > 0.0, total, 1.0)), probs)
 
 
@@ -300,7 +305,7 @@ def _omega(
 
 
 def _gated(kd: Kd, policy: KdPolicy, stats: Stats | None, least_excess: float | None) -> Kd:
-    """With what a gate that the student's NLL decides needs."""
+    """Adds what a gate that depends on the student's NLL needs."""
     is_weighted = policy.gate == "excess" and policy.gate_excess == "weight"
     least = least_excess if policy.cuts_excess else None
     if policy.gate != "agreement" and not is_weighted and least is None:

@@ -1,6 +1,7 @@
-"""The same losses for a trainer that has logits, such as a model whose head is sharded or not its own.
+"""The same losses for trainers that have logits, for example if the model's head is sharded or not
+accessible.
 
-It holds [N, V] in f32 and lets autograd differentiate: `head_loss` needs less memory wherever the head is at hand.
+They store [N, V] in f32 and use autograd; if the head is accessible, `head_loss` needs less memory.
 """
 
 from __future__ import annotations
@@ -22,21 +23,21 @@ def logits_loss(
     weight: Tensor | None = None,
     scale: float | Tensor | None = None,
 ) -> HeadLoss:
-    """Loss of N positions whose logits are given, differentiable as often as they are.
+    """Loss of N positions with given logits, differentiable as often as the logits are.
 
     Parameters
     ----------
     logits
-        ``[N, V]`` floating point, of the whole vocabulary and without padding behind it.
+        ``[N, V]`` floating point, over the whole vocabulary without padding.
     target
-        ``[N]`` int64 below V; -100 is not learnt from.
+        ``[N]`` int64 below V; -100 is ignored.
     kd, weight, scale
-        As `head_loss` takes them.
+        As in `head_loss`.
 
     Returns
     -------
     HeadLoss
-        Made in f32 (f64 for f64 logits).
+        Computed in f32 (f64 for f64 logits).
     """
     if logits.dim() != 2 or target.shape != logits.shape[:1]:
         raise ValueError(f"logits {list(logits.shape)} and target {list(target.shape)}: expected [N, V] and [N]")
@@ -62,13 +63,13 @@ def _logprobs(logits: Tensor, target: Tensor, kd: Kd | None) -> Logprobs:
     ids = torch.where(is_id, log_q.gather(1, kd.ids.clamp_min(0)), -torch.inf)
     if kd.tail is None:
         return Logprobs(of_target, ids, None)
-    # A column behind the vocabulary takes what padding points at.
+    # Padding points at an extra column after the vocabulary.
     is_kept = torch.zeros(len(logits), logits.shape[1] + 1, dtype=torch.bool, device=logits.device)
     is_kept.scatter_(1, torch.where(is_id, kd.ids, logits.shape[1]), True)
     tail = log_q.masked_fill(is_kept[:, :-1], -torch.inf).logsumexp(-1)
     if kd.in_tail is None:
         return Logprobs(of_target, ids, tail)
-    # Each teacher's tail has the ids too that only others keep.
+    # Each teacher's tail also has the ids that only others store.
     of_others = torch.where(kd.in_tail, ids[:, None, :], -torch.inf)
     outside = tail[:, None, None].expand(-1, of_others.shape[1], 1)
     return Logprobs(of_target, ids, torch.cat([outside, of_others], -1).logsumexp(-1))

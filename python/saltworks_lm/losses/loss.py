@@ -1,9 +1,9 @@
-"""Cross-entropy mixed with KD, the gradient made in the forward pass.
+"""Cross-entropy mixed with KD; the gradient is computed in the forward pass.
 
     L = sum over positions of w ((1 - omega) * -log q_y + omega * KD)
 
-KD of a position is a sum of log-probabilities with constant coefficients, so its gradient needs no second look at
-the logits.
+KD of a position is a sum of log-probabilities with constant coefficients, so its gradient does not need the
+logits again.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from .head import Head
 from .kd import Kd
 from .teachers import negentropy_of
 
-#: A target that is not learnt from.
+#: A target that is ignored.
 IGNORED = -100
 
 
@@ -46,11 +46,11 @@ class HeadLoss:
     """Loss of N positions.
 
     loss is a scalar, differentiable once: it has no second derivative. The others are ``[N]``, f32 (f64 for f64 hidden
-    states) and without a gradient. omega is the share of KD in the position's loss, 0 where a gate is closed. In nats:
-    ce, -log q of the target; kd, with its factor tau^2 where the student is tempered; soft, the cross-entropy with the
-    teacher's distribution as the loss has it. All are 0 where a position has no weight, kd and soft where omega is.
-    is_learnt, bool, is False where a position has no weight, or the gate ``excess`` cuts it; gate_weight is 0
-    there, what ``excess`` weights the position by if it does, and else 1.
+    states), without a gradient. omega is the fraction of KD in the position's loss, 0 where a gate is closed. In nats:
+    ce, -log q of the target; kd, with its factor tau^2 if the student is tempered; soft, the cross-entropy with the
+    teacher's distribution as the loss uses it. All are 0 at positions without weight; kd and soft are also 0 where
+    omega is. is_learnt, bool, is False at positions without weight or cut by the gate ``excess``; gate_weight is 0
+    there, the weight of ``excess`` if it weights, and else 1.
     """
 
     loss: Tensor
@@ -79,26 +79,26 @@ def head_loss(
     Parameters
     ----------
     hidden
-        ``[N, D]`` floating point, what the head is given.
+        ``[N, D]`` floating point, the head's input.
     head
         The head, as the model applies it.
     target
-        ``[N]`` int64 below V; -100 is not learnt from.
+        ``[N]`` int64 below V; -100 is ignored.
     kd
-        What is learnt from a teacher; None is cross-entropy alone.
+        The teacher's targets; None: only cross-entropy.
     weight
-        ``[N]`` weight of each position; None is 1.
+        ``[N]`` weight of each position; None: 1.
     scale
-        Factor of the sum. None divides by the sum of the weights, which gives their mean.
+        Factor of the sum. None: divides by the sum of the weights, which gives the weighted mean.
     piece
-        Positions whose logits are in memory at a time: memory and speed only.
+        Positions whose logits are in memory at a time; affects only memory and speed.
     check
-        Look at the range of the ids first, which waits for the device.
+        Whether to check the range of the ids first, which waits for the device.
 
     Returns
     -------
     HeadLoss
-        Sums are made in f32 (f64 for f64 hidden states), under autocast too.
+        Sums are computed in f32 (f64 for f64 hidden states), also under autocast.
     """
     wanted = _wanted(target, kd)
     check_shapes(hidden, head, wanted)
@@ -147,7 +147,7 @@ def _gate_of(kd: Kd, dtype: torch.dtype) -> NllGate | None:
 
 
 class _HeadLoss(torch.autograd.Function):
-    """Sum of coefficients times log-probabilities, and these."""
+    """Sum of coefficients times log-probabilities, and the log-probabilities."""
 
     @staticmethod
     def forward(
@@ -177,7 +177,7 @@ class _HeadLoss(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         if grads[0] is None:
             return (None,) * 8
-        # They are given away, so a second backward pass (retain_graph) makes them again.
+        # They are given away, so a second backward pass (retain_graph) recomputes them.
         gradients, ctx.gradients = ctx.gradients or _again(ctx), None
         of_parameters = gradients.times(grads[0])
         return (gradients.hidden, *of_parameters, None, None, None, None, None)
@@ -215,7 +215,7 @@ def _sum(found: Logprobs, g: Coefficients) -> Tensor:
 
 
 def _told(summed: Tensor, found: Logprobs, kd: Kd | None, weight_n: Tensor, scale: float | Tensor) -> HeadLoss:
-    """Adds the teacher's entropy, which has no gradient, and tells every position."""
+    """Adds the teacher's entropy, which has no gradient, and fills in the values of every position."""
     is_learnt = weight_n > 0.0
     ce = torch.where(is_learnt, -found.target, 0.0)
     if kd is None or found.ids is None:
@@ -246,5 +246,5 @@ def _told(summed: Tensor, found: Logprobs, kd: Kd | None, weight_n: Tensor, scal
 
 
 def _minus_sum(probs: Tensor, logprobs: Tensor) -> Tensor:
-    """-sum p log q, where an id of probability 0 counts nothing."""
+    """-sum p log q, where ids of probability 0 do not count."""
     return -torch.where(probs > 0.0, probs * logprobs, 0.0).sum(1)

@@ -1,4 +1,4 @@
-"""Several teachers of the same positions: mixed, or one chosen at each."""
+"""Several teachers of the same positions: mixed, or one chosen at each position."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from .kd import Kd, Stats
 
 
 def shares_of(weights: Sequence[float]) -> list[float]:
-    """Weights that sum to 1, of weights that sum to more than 0."""
+    """Normalizes weights with a positive sum to sum to 1."""
     total = sum(weights)
     return [weight / total for weight in weights]
 
 
 def mixed_stats(stats: Sequence[Stats], weights: Sequence[float]) -> Stats:
-    """What gates go by where teachers are mixed.
+    """The statistics that gates use if teachers are mixed.
 
     Parameters
     ----------
     stats
-        Of each teacher, of the same N positions.
+        One per teacher, for the same N positions.
     weights
-        Of each; only their ratios matter.
+        One per teacher; only their ratios matter.
 
     Returns
     -------
-    target_logprob, that of the mixture; target_rank, the lowest; entropy, the weighted mean, which is a lower bound of
-    the mixture's.
+    target_logprob of the mixture; the lowest target_rank; the weighted mean of entropy, a lower bound of the
+    mixture's.
     """
     shares = shares_of(weights)
     probs = [share * one.target_logprob.double().exp() for share, one in zip(shares, stats, strict=True)]
@@ -41,7 +41,7 @@ def mixed_stats(stats: Sequence[Stats], weights: Sequence[float]) -> Stats:
 
 
 def chosen_stats(stats: Sequence[Stats]) -> tuple[Stats, Tensor]:
-    """Those of the teacher whose NLL of the target is lowest, and ``[N]`` int64 which one that is: of equal ones the
+    """Statistics of the teacher whose NLL of the target is lowest, and ``[N]`` int64 its index; of equal ones the
     first.
     """
     logprobs = torch.stack([one.target_logprob for one in stats])
@@ -58,22 +58,23 @@ def mixed_targets(targets: Sequence[Kd], weights: Sequence[float]) -> Kd:
     Parameters
     ----------
     targets
-        Of each teacher, of the same N positions, by one policy and with the stats of :func:`mixed_stats`.
+        One per teacher, for the same N positions, with the same policy and the stats of
+        :func:`mixed_stats`.
     weights
-        Of each; only their ratios matter.
+        One per teacher; only their ratios matter.
 
     Returns
     -------
     Kd
-        ids ``[N, K]`` of all teachers, each once; probs, their weighted sums; with ``tail-bucket`` a tail of each
-        teacher.
+        ids ``[N, K]`` of all teachers without duplicates; probs, their weighted sums; with ``tail-bucket`` one
+        tail per teacher.
     """
     first, shares = targets[0], shares_of(weights)
     ids, probs = first.ids, shares[0] * first.probs.double()
     kept = [first.ids >= 0]
     for share, other in zip(shares[1:], targets[1:], strict=True):
         ids, probs, kept = _with(ids, probs, kept, other, share)
-    # Padding stands behind the others.
+    # Padding comes last.
     order = (ids < 0).to(torch.uint8).argsort(dim=1, stable=True)
     ids, probs = ids.gather(1, order), probs.gather(1, order)
     tail = in_tail = None
@@ -95,14 +96,15 @@ def mixed_targets(targets: Sequence[Kd], weights: Sequence[float]) -> Kd:
 
 
 def chosen_targets(targets: Sequence[Kd], chosen: Tensor) -> Kd:
-    """At each position the loss by one teacher.
+    """At each position the loss of one teacher.
 
     Parameters
     ----------
     targets
-        Of each teacher, of the same N positions, by one policy and with the stats of :func:`chosen_stats`.
+        One per teacher, for the same N positions, with the same policy and the stats of
+        :func:`chosen_stats`.
     chosen
-        ``[N]`` int64, which of them.
+        ``[N]`` int64, index of the teacher.
     """
     first, width = targets[0], max(one.ids.shape[1] for one in targets)
     ids, probs = first.ids, first.probs
@@ -119,7 +121,7 @@ def chosen_targets(targets: Sequence[Kd], chosen: Tensor) -> Kd:
 
 
 def negentropy_of(kd: Kd) -> Tensor:
-    """``[N]`` f64, nats: sum of p log p over what a single teacher's loss learns."""
+    """``[N]`` f64, nats: sum of p log p over a single teacher's targets."""
     probs = kd.probs.double()
     found = torch.xlogy(probs, probs).sum(1)
     return found if kd.tail is None else found + torch.xlogy(kd.tail.double(), kd.tail.double())
@@ -128,7 +130,7 @@ def negentropy_of(kd: Kd) -> Tensor:
 def _with(
     ids: Tensor, probs: Tensor, kept: list[Tensor], other: Kd, share: float
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """The ids of one teacher more: those that are there already add to their probability, the others are appended."""
+    """Adds the ids of another teacher: known ids add to their probability, new ones are appended."""
     is_real = other.ids >= 0
     # [N, K of the other, K so far]
     same = (other.ids[:, :, None] == ids[:, None, :]) & is_real[:, :, None]

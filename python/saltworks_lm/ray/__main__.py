@@ -15,7 +15,7 @@ _SECONDS_A_LINE = 5.0
 
 
 class _Lines:
-    """One line for all tasks every few seconds, and one for each that fails."""
+    """Prints one line for all tasks every few seconds, and one for each task that fails."""
 
     def __init__(self) -> None:
         self._latest: dict[int, dict[str, float]] = {}
@@ -67,7 +67,7 @@ def _arguments() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    """Labels; gives the exit code that `saltworks label` has for what happened."""
+    """Labels; returns the exit code that `saltworks label` would have."""
     given, others = _arguments().parse_known_args()
     try:
         ray.init(address=given.ray_address, log_to_driver=False, logging_level="ERROR")

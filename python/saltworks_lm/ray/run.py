@@ -1,4 +1,4 @@
-"""The plan, the tasks and the manifest, as tasks of Ray."""
+"""Plan, tasks and manifest, as Ray tasks."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from ..errors import ProgramError
 from ..task import RETRIED, check_arguments, run_program, run_task
 
-# Tasks a slot of the cluster: machines that are slower, or join later, leave or take some.
+# Tasks per slot of the cluster, so that slower machines take fewer, and machines that join later
+# get some.
 _TASKS_A_SLOT = 4
-# Seconds between two looks at the cluster.
+# Polling interval for the cluster, seconds.
 _PAUSE = 0.5
 
 
@@ -28,15 +29,16 @@ class Event:
     Attributes
     ----------
     what
-        `started`, `progress`, `ended` or `failed`; one that is started twice was run again.
+        `started`, `progress`, `ended` or `failed`; a task that starts twice was run again.
     task, n_tasks
-        Which one, from 0, and of how many.
+        Its index, from 0, and the number of tasks.
     node
-        Id of Ray's node that it runs on.
+        Id of the Ray node that it runs on.
     seconds
-        Since the call began.
+        Seconds since the call began.
     facts
-        Of `progress`: tokens, tokens_total, tokens_per_s, shards, shards_total, …; of `failed`: exit_code, message.
+        For `progress`: tokens, tokens_total, tokens_per_s, shards, shards_total, …; for `failed`: exit_code,
+        message.
     """
 
     what: str
@@ -48,11 +50,11 @@ class Event:
 
 
 class _RetriedError(ProgramError):
-    """What Ray tries again."""
+    """An error that makes Ray retry."""
 
 
 class _Board:
-    """An actor, beside the caller, that tasks tell what happens."""
+    """An actor on the caller's node that collects events from tasks."""
 
     def __init__(self) -> None:
         self._events: list[tuple[str, int, str, dict[str, Any]]] = []
@@ -74,34 +76,35 @@ def label(
     finalize: bool = True,
     on_event: Callable[[Event], None] | None = None,
 ) -> dict[str, Any]:
-    """Labels on the cluster that `ray.init` was called for, and writes the manifest.
+    """Labels on the cluster of `ray.init`, and writes the manifest.
 
     Parameters
     ----------
     arguments
-        Those of `saltworks label`, without `--task`. Paths have to be the same on every machine, which all need this
-        package; relative ones are relative to the folder of this process.
+        Arguments of `saltworks label`, without `--task`. Paths must be the same on every machine, and all need this
+        package; relative paths are relative to the folder of this process.
     n_tasks
-        How many tasks: by default four for each that can run at once, and at most one a shard.
+        Number of tasks: by default four for each that can run at once, and at most one per shard.
     num_cpus, num_gpus
-        Of a task. `--threads` is num_cpus unless it is given. By default num_gpus is 1 where `--device` is not cpu
-        and the cluster has GPUs; Ray then shows each task its own.
+        Resources per task. `--threads` defaults to num_cpus. By default num_gpus is 1 if `--device` is not cpu and
+        the cluster has GPUs; Ray then shows each task its own GPU.
     retries
-        How often a task may be lost, fail or be interrupted.
+        How often a task may be lost, fail or be interrupted before it is given up.
     finalize
-        Whether to write the manifest in the end.
+        Whether to write the manifest at the end.
     on_event
-        Called in this process, with what happens in all tasks.
+        Called in this process with the events of all tasks.
 
     Returns
     -------
     dict
-        What `saltworks finalize --json` prints without its list of shards; without `finalize` what `plan --json` does.
+        The output of `saltworks finalize --json` without its list of shards; without `finalize`, that of `plan
+        --json`.
 
     Raises
     ------
     ProgramError
-        With the exit code of the task that cannot go better, after the others were told to stop.
+        With the exit code of the failed task, after the others were told to stop.
     """
     check_arguments(arguments)
     resources = _resources(arguments, num_cpus, num_gpus)
@@ -145,7 +148,7 @@ def _slots(resources: dict[str, float]) -> int:
 
 
 def _once(command: tuple[str, ...], resources: dict[str, float], retries: int) -> dict[str, Any]:
-    """Runs one command on the cluster: the caller's machine need not have ONNX Runtime, or a GPU."""
+    """Runs one command on the cluster, since the caller's machine may lack ONNX Runtime or a GPU."""
     options = {"max_retries": retries, "retry_exceptions": [_RetriedError], **resources}
     ref = ray.remote(_command_task).options(name=f"saltworks {command[0]}", **options).remote(command, os.getcwd())
     try:
@@ -160,12 +163,12 @@ def _once(command: tuple[str, ...], resources: dict[str, float], retries: int) -
 def _command_task(command: tuple[str, ...], cwd: str) -> dict[str, Any]:
     with _retrying():
         facts = json.loads(run_program(command, cwd=cwd))
-    # A manifest lists every shard.
+    # The list of shards may be long.
     return {key: value for key, value in facts.items() if key != "shards"}
 
 
 class _retrying:  # noqa: N801
-    """Turns an error that may go better into the kind that Ray tries again."""
+    """Turns an error worth retrying into one that makes Ray retry."""
 
     def __enter__(self) -> None:
         return None

@@ -26,26 +26,27 @@ class KdTrainer(Trainer):
     """transformers' `Trainer` with the loss (1 - omega) CE + omega KD on batches of `saltworks_lm.torch.hf`.
 
     Everything else is transformers' own: checkpoints, schedules, DDP, gradient accumulation (the loss is a mean over
-    the positions of the whole accumulated batch). Batches without fields of a teacher, as an evaluation may have, get
-    the model's own loss. Neither FSDP nor DeepSpeed was run.
+    the positions of the whole accumulated batch). Batches without teacher fields, such as in an evaluation, get the
+    model's own loss. Neither FSDP nor DeepSpeed has been tried.
 
     Parameters
     ----------
     model
-        A causal model of transformers whose head is understood.
+        A causal model of transformers with a supported head.
     arguments
         With `remove_unused_columns=False`.
     policy
         How labels become targets.
     omega
-        Share of KD in the loss.
+        Fraction of KD in the loss.
     others
-        Of `Trainer`. The data collator is `hf` unless given; rows are read in the order of the data set.
+        Arguments of `Trainer`. The data collator defaults to `hf`; rows are read in the order of the
+        data set.
 
     Raises
     ------
     ValueError
-        `remove_unused_columns`, which would drop the teacher's fields; a head that is not understood.
+        `remove_unused_columns`, which would drop the teacher's fields; an unsupported head.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class KdTrainer(Trainer):
         _learn_from_labels(model, Head.of(model))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int] | None:
-        """In order: neighbours in a `LabelDataset` lie together, and it is shuffled by its seed."""
+        """In order: neighbours in a `LabelDataset` are stored together, and it is already shuffled by its seed."""
         data: Any = self.train_dataset if train_dataset is None else train_dataset
         return SequentialSampler(data) if hasattr(data, "__len__") else None
 
@@ -73,7 +74,7 @@ class KdTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        """The loss of a micro-batch, as a share of the whole step's positions where they are counted."""
+        """The loss of a micro-batch, divided by the positions of the whole step if they are counted."""
         teacher = {name: value for name, value in inputs.items() if is_teacher_field(name)}
         plain: dict[str, Any] = {name: value for name, value in inputs.items() if name not in teacher}
         if len(teacher) > ("seq_ids" in teacher):
@@ -84,9 +85,10 @@ class KdTrainer(Trainer):
 
 
 def _learn_from_labels(model: nn.Module, head: Head) -> None:
-    """Gives the model a forward pass that is its loss where targets of a teacher are given.
+    """Replaces the model's forward pass by one that returns the loss if targets of a teacher are
+    given.
 
-    The loss is made inside the forward pass, so that whatever wraps the model (DDP) sees the head used in it.
+    The loss is computed inside the forward pass, so that wrappers of the model (DDP) see the head being used.
     """
     plain_forward = model.forward
 

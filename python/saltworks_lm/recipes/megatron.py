@@ -1,8 +1,8 @@
 """A Megatron batch and the loss over it.
 
-`saltworks_lm.torch.megatron` makes what Megatron's `get_batch` gives (`tokens`, `labels`, `loss_mask`, `position_ids`),
-with the teacher's fields beside it. Megatron's model gives logits where it is called without labels, and its
-`forward_step` returns them with a function that makes the loss:
+`saltworks_lm.torch.megatron` makes the fields of Megatron's `get_batch` (`tokens`, `labels`, `loss_mask`,
+`position_ids`) plus those of the teacher. Megatron's model returns logits if it is called without labels, and its
+`forward_step` returns them with a function that computes the loss:
 
 >>> def forward_step(batches, model):
 ...     batch = next(batches)
@@ -31,18 +31,18 @@ def kd_loss_func(
     Parameters
     ----------
     batch
-        Of the collator `saltworks_lm.torch.megatron`.
+        From the collator `saltworks_lm.torch.megatron`.
     logits
-        ``[B, T, V]``, of the whole vocabulary.
+        ``[B, T, V]``, over the whole vocabulary.
     policy, omega
-        How labels become targets, and their share in the loss.
+        How labels become targets, and their fraction in the loss.
 
     Returns
     -------
     loss, n, report
-        The SUM of (1 - omega) CE + omega KD over the positions of `loss_mask`, nats; their number, int; and sums to be
-        reported with that number: `lm loss` is cross-entropy, as Megatron's own is. So it has the three values that
-        Megatron's schedules divide and reduce when `calculate_per_token_loss` is set.
+        The SUM of (1 - omega) CE + omega KD over the positions of `loss_mask`, nats; their number, int; and sums to
+        report with that number: `lm loss` is cross-entropy, as in Megatron. These are the three values that Megatron's
+        schedules divide and reduce if `calculate_per_token_loss` is set.
     """
     mask = batch["loss_mask"]
     kd = kd_of_fields(policy, batch, mask > 0, omega)

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..losses import Draws, Kd, KdPolicy, Stats, TopK, draws_targets, min_entropy, topk_targets
 from ..plan import log_partition_name
 
-#: What a collator puts beside the trainer's own fields, where the labels hold it.
+#: Fields that a collator adds to the trainer's own, if the labels have them.
 _NAMES = (
     "topk_ids",
     "topk_logprobs",
@@ -25,28 +25,28 @@ _NAMES = (
 
 
 def is_teacher_field(name: str) -> bool:
-    """Whether a field of a batch is of the teacher (or `seq_ids`) and none that a model's forward takes."""
+    """Whether a field of a batch is the teacher's (or `seq_ids`) rather than an input of the model."""
     return name in _NAMES or name == "seq_ids" or name.startswith("log_partition_tau_")
 
 
 def kd_of_fields(policy: KdPolicy, fields: Mapping[str, Tensor], is_predicted: Tensor, omega: float) -> Kd:
-    """Targets of a batch's N = B T positions, one after the other.
+    """Targets of a batch's N = B T positions, flattened.
 
     Parameters
     ----------
     policy
-        How labels become targets. The gate `entropy` looks at the positions of this batch, not of a whole step.
+        How labels become targets. The gate `entropy` uses the positions of this batch, not of a whole step.
     fields
-        Of a collator of `saltworks_lm.torch`: ``[B, T, ...]``.
+        From a collator of `saltworks_lm.torch`: ``[B, T, ...]``.
     is_predicted
-        ``[B, T]`` bool: False at padding, and at targets that are not learnt from.
+        ``[B, T]`` bool: False at padding and at ignored targets.
     omega
-        Share of KD in the loss.
+        Fraction of KD in the loss.
 
     Raises
     ------
     ValueError
-        The fields lack what the loss reads; the gate is ``excess``.
+        The fields lack something that the loss reads; the gate is ``excess``.
     """
     if policy.gate == "excess":
         raise ValueError(

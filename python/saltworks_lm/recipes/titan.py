@@ -8,9 +8,9 @@ In a job's configuration, with `KdTrainer` in place of torchtitan's `Trainer`:
 ...     ...
 ... )
 
-The teacher's fields travel in the batch's dictionary of inputs; torchtitan gives all of it to the model, so the trainer
-takes them out and gives them to the loss. `ChunkedLossWrapper` cuts them as it cuts the labels. Neither pipeline nor
-context nor tensor parallelism of the loss is there.
+The teacher's fields are in the batch's dictionary of inputs, all of which torchtitan passes to the model, so the
+trainer takes them out and passes them to the loss. `ChunkedLossWrapper` splits them like the labels. Pipeline, context
+and tensor parallelism of the loss are not supported.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ Batch = tuple[dict[str, Tensor], Tensor]
 
 
 class TitanBatches(IterableDataset[Batch]):
-    """A stream of labels as torchtitan's trainer takes batches: a dictionary of inputs, and labels."""
+    """A stream of labels as batches for torchtitan's trainer: a dictionary of inputs, and labels."""
 
     def __init__(self, stream: LabelStream) -> None:
         self.stream = stream
 
     def __iter__(self) -> Iterator[Batch]:
-        """`input` and `positions` [B, T], the teacher's fields; and labels [B, T], -100 where nothing is predicted."""
+        """`input` and `positions` [B, T] with the teacher's fields; labels [B, T], -100 if not predicted."""
         for batch in self.stream:
             inputs = {name: value for name, value in batch.items() if name not in ("input_ids", "labels", "seq_ids")}
             yield {"input": batch["input_ids"], **inputs}, batch["labels"]
 
     def state_dict(self) -> dict[str, Any]:
-        """Of the stream."""
+        """State of the stream."""
         return self.stream.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from there."""
+        """Continues from that state."""
         self.stream.load_state_dict(state)
 
 
@@ -60,12 +60,12 @@ class LabelDataLoader(ParallelAwareDataloader):  # type: ignore[misc]
 
     @dataclass(kw_only=True, slots=True)
     class Config(ParallelAwareDataloader.Config):  # type: ignore[misc]
-        """Beside torchtitan's own keys."""
+        """Additional keys."""
 
         groups: tuple[str, ...] = ("topk",)
         """Groups of the labels to read."""
         seed: int = 0
-        """Of the order."""
+        """Seed of the order."""
         across_documents: bool = True
         """Whether the first token of a document is predicted from the document before it."""
 
@@ -78,7 +78,7 @@ class LabelDataLoader(ParallelAwareDataloader):  # type: ignore[misc]
                 f"training.seq_len is {seq_len}, the labels' sequences have up to {labels.seq_len} targets: set that"
             )
         collate = partial(titan, pad_to=seq_len, across_documents=config.across_documents)
-        # Without end, as torchtitan's own data are: training.steps says when it is over.
+        # Endless, as torchtitan's own data: training.steps determines the end.
         stream = LabelStream(
             labels, local_batch_size, collate, seed=config.seed, rank=dp_rank, world_size=dp_world_size, n_epochs=None
         )
@@ -99,21 +99,21 @@ class KdLoss(BaseLoss):  # type: ignore[misc]
 
     @dataclass(kw_only=True, slots=True)
     class Config(BaseLoss.Config):  # type: ignore[misc]
-        """What is learnt from labels."""
+        """Settings of learning from labels."""
 
         policy: KdPolicy = field(default_factory=lambda: KdPolicy("tail-bucket"))
         """How labels become targets."""
         omega: float = 0.5
-        """Share of KD."""
+        """Fraction of KD in the loss."""
 
     def __init__(self, config: Config, *, compile_config: Any = None) -> None:
-        # The loss is not compiled; the model is, as its configuration says.
+        # Only the model is compiled, if configured; the loss is not.
         self.policy, self.omega = config.policy, config.omega
 
     def __call__(
         self, pred: Tensor, labels: Tensor, global_valid_tokens: Tensor | None = None, **fields: Any
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Of logits [B, T, V] and labels [B, T]; without fields of a teacher, as in a validation, CE alone."""
+        """The loss from logits [B, T, V] and labels [B, T]; without teacher fields, as in a validation, only CE."""
         teacher = {name: value for name, value in fields.items() if is_teacher_field(name)}
         kd = kd_of_fields(self.policy, teacher, labels != -100, self.omega) if teacher else None
         found = logits_loss(pred.flatten(0, 1), labels.flatten(), kd=kd, scale=1.0)
@@ -123,11 +123,11 @@ class KdLoss(BaseLoss):  # type: ignore[misc]
 
 
 class KdTrainer(Trainer):  # type: ignore[misc]
-    """torchtitan's `Trainer`; the teacher's fields go to the loss instead of the model."""
+    """torchtitan's `Trainer`, but with the teacher's fields passed to the loss instead of the model."""
 
     @dataclass(kw_only=True, slots=True)
     class Config(Trainer.Config):  # type: ignore[misc]
-        """That of torchtitan."""
+        """torchtitan's configuration."""
 
     def _forward_backward_body(
         self, inputs: Tensor, labels: Tensor, global_valid_tokens: Tensor, extra_kwargs: dict[str, Any]

@@ -1,7 +1,7 @@
-"""Rows to batches, under the names of three trainers.
+"""Collates rows into batches, with the field names of three trainers.
 
-Whatever the trainer, the fields of the teacher are [B, T, ...] tensors: index t tells of the prediction of token t + 1
-from tokens 0 to t. Ids and counts are int32, numbers float32, so little crosses from worker to trainer.
+For every trainer, the fields of the teacher are [B, T, ...] tensors: index t is about the prediction of token t + 1
+from tokens 0 to t. Ids and counts are int32 and numbers float32, to limit the transfer from worker to trainer.
 
 | field | shape | of group |
 | --- | --- | --- |
@@ -11,8 +11,8 @@ from tokens 0 to t. Ids and counts are int32, numbers float32, so little crosses
 | `target_logprob`, `target_rank`, `entropy`, `logsumexp` | [B, T] | `stats` |
 | `seq_ids` | [B] int64 | always |
 
-Padding is 0 in all of them; `labels` (or `loss_mask`) says where it is. Of rows that are joined from several sets, the
-fields of the second teacher end in `_2`, of the third in `_3`.
+Padding is 0 in all of them; `labels` (or `loss_mask`) says where it is. For rows joined from several sets, the fields
+of the second teacher end in `_2`, of the third in `_3`.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from ..plan import log_partition_name
 from ..row import Row
 
 Batch: TypeAlias = dict[str, torch.Tensor]
-#: One row, or one a set of joined labels.
+#: One row, or one per set of joined labels.
 Sample: TypeAlias = Row | tuple[Row, ...]
-#: What PyTorch's losses leave out.
+#: The target that PyTorch's losses ignore.
 IGNORED = -100
 
 _OF_TARGETS = ("target_logprob", "target_rank", "entropy", "logsumexp", "tail_mass")
@@ -45,22 +45,22 @@ def hf(
     across_documents: bool = True,
     restart_positions: bool = False,
 ) -> Batch:
-    """As models of transformers take it: they shift `labels` themselves.
+    """A batch for models of transformers, which shift `labels` themselves.
 
-    `hidden[:, :-1]` and `labels[:, 1:]` go with the teacher's fields.
+    `hidden[:, :-1]` and `labels[:, 1:]` correspond to the teacher's fields.
 
     Parameters
     ----------
     samples
         Rows, or tuples of them.
     pad_id
-        Id that fills `input_ids`.
+        Id that pads `input_ids`.
     pad_to
-        T to pad to; None: the longest of the batch.
+        T to pad to; None: the longest in the batch.
     across_documents
         Whether the first token of a document is predicted from the document before it.
     restart_positions
-        Count `position_ids` from 0 again at every document.
+        Whether `position_ids` restart from 0 at every document.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def titan(
     across_documents: bool = True,
     restart_positions: bool = False,
 ) -> Batch:
-    """As torchtitan takes it: `input_ids`, `labels` and `positions` [B, T] int64, shifted already.
+    """A batch for torchtitan: `input_ids`, `labels` and `positions` [B, T] int64, already shifted.
 
     Parameters are those of `hf`. `labels` are -100 where nothing is predicted.
     """
@@ -114,7 +114,7 @@ def megatron(
     across_documents: bool = True,
     restart_positions: bool = False,
 ) -> Batch:
-    """As Megatron takes it: `tokens`, `labels`, `position_ids` [B, T] int64, `loss_mask` [B, T] float32.
+    """A batch for Megatron: `tokens`, `labels`, `position_ids` [B, T] int64, `loss_mask` [B, T] float32.
 
     Parameters are those of `hf`. `labels` are 0 where `loss_mask` is 0.
     """
@@ -145,9 +145,9 @@ def _longest(rows: Sequence[Row], pad_to: int | None) -> int:
 
 
 def _padded(arrays: Sequence[Array], length: int, dtype: type, fill: int = 0) -> Array:
-    """[B, length, ...]: the arrays one under the other."""
+    """[B, length, ...]: the arrays stacked, with padding."""
     shape = (len(arrays), length, *arrays[0].shape[1:])
-    # Rows of the full length, as nearly all are, are written once.
+    # If all rows have full length, as is common, nothing is filled first.
     is_full = all(len(array) == length for array in arrays)
     out = np.empty(shape, dtype) if is_full else np.full(shape, fill, dtype)
     for row, array in enumerate(arrays):
@@ -192,7 +192,7 @@ def _fields(rows: Sequence[Row], T: int) -> Iterator[tuple[str, Array]]:
 
 
 def _draws(rows: Sequence[Row], T: int) -> Iterator[tuple[str, Array]]:
-    """Draws as [B, T, S]: flat lists are spread over S slots a position."""
+    """Draws as [B, T, S]: flat lists are spread over S slots per position."""
     offsets = [np.asarray(row.sample_offsets, np.int64) for row in rows]
     S = max(int(np.diff(at).max(initial=0)) for at in offsets)
     ids = np.zeros((len(rows), T, S), np.int32)

@@ -14,8 +14,8 @@ from .source import Source, order_of
 class LabelDataset(Dataset[Any]):
     """A map-style data set: item i is a `Row` (`collate_fn=saltworks_lm.torch.hf` makes batches of them).
 
-    Shuffle with `seed` and let the sampler go from 0 on (`shuffle=False`): an index is then a position in the order
-    of `saltworks_lm.order`, whose neighbours lie together. A sampler that draws places at random decodes a row group
+    Shuffle with `seed` and let the sampler count up from 0 (`shuffle=False`): an index is then a position in the
+    order of `saltworks_lm.order`, in which neighbours are stored together. A random sampler would decode a row group
     for nearly every row.
 
     Parameters
@@ -34,12 +34,12 @@ class LabelDataset(Dataset[Any]):
     def __init__(self, source: Source, seed: int | None = None) -> None:
         self.source = source
         self._seed = seed
-        #: Seen by workers that outlive an epoch (`persistent_workers`).
+        #: Shared with workers that outlive an epoch (`persistent_workers`).
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
         self._order: tuple[int, Order] | None = None
 
     def set_epoch(self, epoch: int) -> None:
-        """Goes over to the order of another epoch, in workers that are there already too."""
+        """Switches to the order of another epoch, also in existing workers."""
         self._epoch[0] = epoch
 
     def _order_of(self, seed: int) -> Order:
@@ -49,7 +49,7 @@ class LabelDataset(Dataset[Any]):
         return self._order[1]
 
     def __len__(self) -> int:
-        """Sequences."""
+        """Number of sequences."""
         return len(self.source)
 
     def __getitem__(self, i: int) -> Any:
@@ -62,5 +62,5 @@ class LabelDataset(Dataset[Any]):
         return self.source[int(self._order_of(self._seed).rows(i % n, i % n + 1)[0])]
 
     def __getitems__(self, indices: list[int]) -> list[Any]:
-        """Several at once, as a DataLoader asks for a batch."""
+        """Several samples at once, for a DataLoader's batches."""
         return [self[i] for i in indices]

@@ -1,4 +1,4 @@
-"""What can be read in an order: labels, joined labels, the sequences of a token corpus."""
+"""Sources that can be read in an order: labels, joined labels, the sequences of a token corpus."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from ..order import RUN, Order
 
 
 class Source(Protocol):
-    """Samples by place, and how many of them lie together."""
+    """Samples by index, and how many of them are stored together."""
 
     @property
     def group_sizes(self) -> npt.NDArray[np.int64]:
-        """[groups] int64: samples that lie together."""
+        """[groups] int64: numbers of samples that are stored together."""
         ...
 
     @property
     def is_shuffled(self) -> bool:
-        """Whether they lie in a random order already."""
+        """Whether they are already in random order."""
         ...
 
     def __len__(self) -> int:
-        """Samples."""
+        """Number of samples."""
         ...
 
     def __getitem__(self, i: int, /) -> Any:
-        """The sample at a place."""
+        """The sample at an index."""
         ...
 
 

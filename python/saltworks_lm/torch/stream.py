@@ -1,4 +1,4 @@
-"""Batches in the one order, resumable from one position."""
+"""Batches in the order of `saltworks_lm.order`, resumable from one position."""
 
 from __future__ import annotations
 
@@ -21,38 +21,41 @@ from .source import Source, order_of
 
 
 class LabelStream(IterableDataset[Batch]):
-    """Batches of one rank, every sequence once an epoch over all ranks and workers.
+    """Batches of one rank; over all ranks and workers every sequence occurs once per epoch.
 
-    Give it to a `DataLoader` or torchdata's `StatefulDataLoader` with `batch_size=None`: it makes the batches, and
-    each worker its own. Without workers a thread reads ahead, which is the faster way on few cores: decoding runs
-    outside of Python's lock, and nothing is copied between processes. Its state is one position of the global order,
-    so a run may continue with another number of ranks and workers:
+    Pass it to a `DataLoader` or torchdata's `StatefulDataLoader` with `batch_size=None`, since it makes the batches
+    itself, in each worker. Without workers a thread reads ahead, which is faster on few cores: decoding releases
+    Python's GIL, and nothing is copied between processes. Its state is one position in the global order, so a run
+    may continue with another number of ranks and workers:
 
-    - with any loader: count the steps that were trained on, keep `stream.state_after(n_steps)`, and give it to
+    - with any loader: count the steps that were trained on, save `stream.state_after(n_steps)`, and pass it to
       `load_state_dict` of a new stream;
-    - with a `StatefulDataLoader`: keep the loader's own `state_dict()`; it asks for the same number of workers.
+    - with a `StatefulDataLoader`: save the loader's own `state_dict()`, which needs the same number of workers.
 
-    What is left of an epoch and is less than a step of all ranks is not read, so that all have as many steps.
+    The rest of an epoch that is less than a step of all ranks is not read, so that all have the same number
+    of steps.
 
     Parameters
     ----------
     source
         `Labels`, `JoinedLabels` or the sequences of a `TokenCorpus`.
     batch_size
-        Sequences a batch, of this rank.
+        Sequences per batch of this rank.
     collate
-        Rows to a batch: `hf`, `titan`, `megatron`, a `functools.partial` of them, or your own.
+        Makes a batch from rows: `hf`, `titan`, `megatron`, a `functools.partial` of them, or your
+        own function.
     seed
-        Of the order.
+        Seed of the order.
     rank, world_size
-        None: of `torch.distributed` where it runs, else of torchrun's environment, else one rank.
+        None: from `torch.distributed` if initialized, else from torchrun's environment, else one
+        rank.
     n_epochs
-        Epochs that one pass goes through, from where the state is; None: without end. Workers are copies: their
-        progress does not come back, so a second pass over a loader with workers, persistent or not, begins where the
-        first did, unless `load_state_dict` or `set_epoch` was called.
+        Epochs per pass, from the current state; None: endless. Workers are copies whose progress does not come back,
+        so a second pass over a loader with workers, persistent or not, begins where the first did, unless
+        `load_state_dict` or `set_epoch` was called.
     prefetch
-        Batches that a thread reads before they are asked for, where there are no workers; 0: no thread. Workers have
-        their loader's `prefetch_factor`.
+        Batches that a thread reads ahead if there are no workers; 0: no thread. Workers have their loader's
+        `prefetch_factor`.
 
     Examples
     --------
@@ -87,37 +90,37 @@ class LabelStream(IterableDataset[Batch]):
             of_torch[0] if rank is None else rank,
             of_torch[1] if world_size is None else world_size,
         )
-        # Refuses a source that is too small, before the first step.
+        # Refuses a source that is too small before the first step.
         self.readers.steps(len(source), State(seed))
         self._start = State(seed)
         self._now: dict[str, Any] = self._as_dict(self._start)
-        #: Where a pass begins, seen by workers that outlive one (`persistent_workers`): seed, epoch, position.
+        #: Start of a pass, shared with workers that outlive one (`persistent_workers`): seed, epoch, position.
         self._shared = torch.zeros(3, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
-        #: In a worker: whether its own state was loaded, by a `StatefulDataLoader`.
+        #: In a worker: whether a `StatefulDataLoader` loaded its own state.
         self._is_resumed = False
         self._publish(self._start)
 
     @property
     def n_steps(self) -> int:
-        """Steps from the state that was loaded to the end of its epoch; the same for all ranks."""
+        """Steps from the loaded state to the end of its epoch; the same for all ranks."""
         return self.readers.n_steps(len(self.source), self._start.position)
 
     def __len__(self) -> int:
-        """Batches of one pass."""
+        """Number of batches in one pass."""
         if self.n_epochs is None:
             raise TypeError("a stream without end has no length: set n_epochs")
         left = self.readers.n_steps(len(self.source), self._now["position"])
-        # An epoch of which nothing is left is not one of those gone through.
+        # An epoch with nothing left does not count.
         n_whole = self.n_epochs - 1 if left else self.n_epochs
         return left + n_whole * self.readers.n_steps(len(self.source))
 
     def require(self, n_steps: int) -> None:
-        """Refuses, before the first step, a source that has fewer in its one epoch.
+        """Refuses, before the first step, a source with fewer steps left in its epoch.
 
         Raises
         ------
         MismatchError
-            With the number of sequences that are missing.
+            With the number of missing sequences.
         """
         if self.n_steps < n_steps:
             needed = n_steps * self.readers.step_size
@@ -128,7 +131,7 @@ class LabelStream(IterableDataset[Batch]):
             )
 
     def state_after(self, n_steps: int) -> dict[str, Any]:
-        """The state once so many steps from the loaded one are done, whoever prefetched more."""
+        """The state after this many steps from the loaded one, regardless of prefetching."""
         if n_steps == 0:
             return self._as_dict(self._start)
         epoch, position = self._start.epoch, self._start.position
@@ -139,19 +142,20 @@ class LabelStream(IterableDataset[Batch]):
         return self._as_dict(State(self._start.seed, epoch, position + n_steps * step))
 
     def state_dict(self) -> dict[str, Any]:
-        """`seed`, `epoch`, `position`: what has been read here, and `source`, of what.
+        """`seed`, `epoch`, `position` of what has been read here, and the identity of `source`.
 
-        In a worker it says whose, for its loader.
+        In a worker it also identifies the worker, for its loader.
         """
         return dict(self._now)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from a state, whatever the number of ranks and workers that it is of.
+        """Continues from a state, whatever its number of ranks and workers.
 
         Raises
         ------
         MismatchError
-            It is no state, that of another source, or that of one worker among another number.
+            It is not a state, is of another source, or is of a worker among a different number of
+            workers.
         """
         missing = [name for name in ("seed", "epoch", "position") if not isinstance(state.get(name), int)]
         if missing or state["epoch"] < 0 or not 0 <= state["position"] <= len(self.source):
@@ -177,22 +181,22 @@ class LabelStream(IterableDataset[Batch]):
             self._is_resumed = True
 
     def set_epoch(self, epoch: int) -> None:
-        """Goes to the start of an epoch."""
+        """Moves to the start of an epoch."""
         self.load_state_dict(self._as_dict(State(self._start.seed, epoch)))
 
     def __iter__(self) -> Iterator[Batch]:
-        """Batches of this rank, or in a worker of this worker."""
+        """Batches of this rank or, in a worker, of this worker."""
         worker, n_workers = _worker()
         if get_worker_info() is not None and not self._is_resumed:
-            # A worker that outlives a pass begins the next where the stream it is a copy of says.
+            # A worker that outlives a pass begins the next where the original stream says.
             self._start = State(*self._shared.tolist())
             self._now = self._as_dict(self._start)
         self._is_resumed = False
-        # A worker's own state is where its next step begins, not where the deal among workers did.
+        # A worker's own state is where its next step begins, not where dealing among workers began.
         begun = "n_workers" in self._now
         start = State(self._now["seed"], self._now["epoch"], self._now["position"])
         readers = replace(self.readers, worker=worker, n_workers=n_workers)
-        # What a worker resumes from may lie in the next epoch already, so its state says which is the last.
+        # A worker may resume in the next epoch already, so its state records the last epoch.
         said = self._now.get("last_epoch", -1)
         last_epoch = said if said >= 0 else self._last_epoch(start)
         steps = self._own_steps(readers, start) if begun else readers.steps(len(self.source), start)
@@ -202,7 +206,7 @@ class LabelStream(IterableDataset[Batch]):
         n_ahead = self.prefetch if get_worker_info() is None else 0
         for done, batch in _read_ahead(partial(self._batch, readers, {}), wanted, n_ahead):
             step = next(following)
-            # As the state is asked for after the batch was given, it is of what comes next.
+            # The state is requested after the batch was returned, so it must point at the next one.
             self._move(step if n_workers > 1 else readers.after(done))
             if n_workers > 1:
                 last = -1 if last_epoch is None else last_epoch
@@ -211,13 +215,13 @@ class LabelStream(IterableDataset[Batch]):
         self._move(State(start.seed, step.epoch))
 
     def _move(self, state: State) -> None:
-        """What has been read here; a pass over workers that begins later begins there."""
+        """Records what has been read here; a later pass with workers begins there."""
         self._now = self._as_dict(state)
         if get_worker_info() is None:
             self._publish(state)
 
     def _own_steps(self, readers: Readers, start: State) -> Iterator[State]:
-        """The steps of a worker that goes on: its next one, then every W-th."""
+        """The steps of a resumed worker: its next one, then every W-th."""
         return replace(readers, worker=0).steps(len(self.source), start)
 
     def _last_epoch(self, start: State) -> int | None:
@@ -227,7 +231,7 @@ class LabelStream(IterableDataset[Batch]):
         return start.epoch + self.n_epochs - (0 if is_over else 1)
 
     def _batch(self, readers: Readers, orders: dict[int, Order], step: State) -> Batch:
-        """The batch of a step. `orders` are those of one pass, which holds that of one epoch."""
+        """The batch of a step. `orders` caches the order of the current epoch."""
         if step.epoch not in orders:
             orders.clear()
             orders[step.epoch] = order_of(self.source, step.seed, step.epoch)
@@ -243,11 +247,11 @@ class LabelStream(IterableDataset[Batch]):
 
     @cached_property
     def _identity(self) -> str | None:
-        """Of the source, where it tells."""
+        """Identity of the source, if it has one."""
         return getattr(self.source, "identity", None)
 
     def _publish(self, state: State) -> None:
-        # As 64 bits with a sign: the order takes a seed by its lowest 64 bits.
+        # As signed 64 bits, since the order uses the seed's lowest 64 bits.
         seed = (state.seed + 2**63) % 2**64 - 2**63
         self._shared.copy_(torch.tensor([seed, state.epoch, state.position]))
 
@@ -257,7 +261,7 @@ class LabelStream(IterableDataset[Batch]):
 
 
 def _read_ahead(read: Callable[[State], Batch], steps: Iterator[State], n_ahead: int) -> Iterator[tuple[State, Batch]]:
-    """Each step with its batch. A thread reads up to `n_ahead` batches before they are asked for."""
+    """Yields each step with its batch. A thread reads up to `n_ahead` batches ahead."""
     if n_ahead == 0:
         yield from ((step, read(step)) for step in steps)
         return
@@ -273,7 +277,7 @@ def _read_ahead(read: Callable[[State], Batch], steps: Iterator[State], n_ahead:
             done, batch = pending.popleft()
             yield done, batch.result()
     finally:
-        # Also where a pass is left in the middle, or a batch cannot be read.
+        # Also if a pass is abandoned, or a batch cannot be read.
         thread.shutdown(cancel_futures=True)
 
 

@@ -40,7 +40,7 @@ def _start(resume: bool, resume_from: str | None) -> Start:
 
 
 def main() -> int:
-    """Runs; gives the exit code that ``saltworks-train`` has for what happened."""
+    """Runs; returns the exit code that ``saltworks-train`` would have."""
     given = _arguments().parse_args()
     try:
         config = read_config(given.config, given.set, given.output)

@@ -1,4 +1,4 @@
-"""Rows as tensors: what a forward pass and the loss take of a micro-batch."""
+"""Rows as tensors: the inputs of a forward pass and the loss for a micro-batch."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from .teachers import JoinedRow
 
 @dataclass(frozen=True)
 class Batch:
-    """B sequences of at most T positions, padded behind, and their N = B T positions one after the other.
+    """B sequences of at most T positions, padded at the end, and their N = B T flattened positions.
 
-    input_ids ``[B, T]`` int64; target ``[N]`` int64; weight ``[N]`` f32, 0 at padding and at targets across a border of
-    documents where those are masked; kd of the positions, where a step learns from a teacher; teacher_nll ``[N]`` f32,
-    nats, where the labels say it of every row.
+    input_ids ``[B, T]`` int64; target ``[N]`` int64; weight ``[N]`` f32, 0 at padding and, if document boundaries are
+    masked, at targets across one; kd of the positions, if the step learns from a teacher; teacher_nll ``[N]`` f32,
+    nats, if the labels of every row have it.
     """
 
     input_ids: Tensor
@@ -55,12 +55,12 @@ class Batch:
 
 
 def n_weighted(rows: Sequence[Row], mask_borders: bool) -> int:
-    """Positions of rows that are learnt from."""
+    """Number of positions of rows that count in the loss."""
     return sum(int(row.within_documents().sum()) if mask_borders else row.n_targets for row in rows)
 
 
 def entropies(rows: Sequence[Row], mask_borders: bool) -> Tensor:
-    """``[M]`` f32, nats: the teacher's entropy at the labelled positions that are learnt from."""
+    """``[M]`` f32, nats: the teacher's entropy at the labelled positions that count in the loss."""
     parts = [_entropy(row, mask_borders) for row in rows if row.entropy is not None]
     return torch.from_numpy(np.concatenate(parts)) if parts else torch.empty(0)
 
@@ -88,9 +88,9 @@ def batch_of(
     seq_len
         T.
     mask_borders
-        Do not learn targets that are the first token of another document.
+        Whether to ignore targets that are the first token of a new document.
     policy
-        How labels become targets; None learns by cross-entropy alone.
+        How labels become targets; None: only cross-entropy.
     omega, least_entropy, least_excess
         Of the step.
     """
@@ -114,7 +114,7 @@ def _padded(lists: Sequence[Array], seq_len: int, missing: float, dtype: type) -
 
 
 def _column(rows: Sequence[Row], name: str, seq_len: int, missing: float = 0.0) -> Tensor:
-    """``[N]`` f32 of a column of the positions."""
+    """``[N]`` f32: a column of the positions."""
     lists = [getattr(row, name) for row in rows]
     return _padded([np.empty(0, np.float32) if x is None else x for x in lists], seq_len, missing, np.float32).flatten()
 
@@ -162,7 +162,7 @@ def _there(values: Array | None, shape: tuple[int, ...] = (1,)) -> Array:
 
 
 def _draws(rows: Sequence[Row], seq_len: int) -> Draws:
-    """Ragged lists as ``[N, S]``, S the longest here."""
+    """Ragged lists as ``[N, S]``, with S the longest."""
     lengths = [np.diff(row.sample_offsets) if row.sample_offsets is not None else np.empty(0, int) for row in rows]
     width = max((int(x.max()) for x in lengths if len(x)), default=1)
     ids = np.full((len(rows), seq_len, max(width, 1)), -1, np.int64)

@@ -1,7 +1,8 @@
-"""Checkpoints: weights and moments by torch.distributed.checkpoint, the state of a run, hashes of all of it.
+"""Checkpoints: weights and moments by torch.distributed.checkpoint, the state of a run, and hashes of all of
+it.
 
-A checkpoint is written beside its place and renamed, so ``step-N`` is whole or not there. Any number of processes reads
-what any other number wrote.
+A checkpoint is written to a temporary directory and renamed, so ``step-N`` is complete or absent. The number of
+processes may differ between writing and reading.
 """
 
 from __future__ import annotations
@@ -33,19 +34,19 @@ STATE_NAME = "state.json"
 
 
 class Checkpoints:
-    """Those of a run."""
+    """The checkpoints of a run."""
 
     def __init__(self, run: Path, keep: CheckpointConfig, world: World) -> None:
         self.directory = run / "checkpoints"
         self._keep, self._world = keep, world
 
     def steps(self) -> list[int]:
-        """Whole checkpoints, rising."""
+        """Steps of complete checkpoints, ascending."""
         names = (path.name.removeprefix("step-") for path in self.directory.glob("step-*"))
         return sorted(int(name) for name in names if name.isdigit())
 
     def path(self, step: int) -> Path:
-        """Of one checkpoint."""
+        """Path of one checkpoint."""
         return self.directory / f"step-{step}"
 
     def is_due(self, step: int, steps: int) -> bool:
@@ -54,7 +55,7 @@ class Checkpoints:
         return step in (steps, *self._keep.keep_steps) or any(every > 0 and step % every == 0 for every in periods)
 
     def save(self, step: int, model: nn.Module, optimizer: optim.Optimizer, state: dict[str, Any]) -> None:
-        """Publishes a checkpoint, and removes those that are not to be kept."""
+        """Publishes a checkpoint, and removes those that need not be kept."""
         temporary = self.directory / f".step-{step}.tmp"
         if self._world.is_first:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -83,12 +84,12 @@ class Checkpoints:
                 shutil.rmtree(self.path(step))
 
     def state(self, step: int) -> dict[str, Any]:
-        """State of a checkpoint, after its hashes were checked.
+        """State of a checkpoint, after checking its hashes.
 
         Raises
         ------
         TrainError
-            It is not there, or not as it was written.
+            It is missing, or differs from what was written.
         """
         path = self.path(step)
         others = ", ".join(f"step-{other}" for other in self.steps() if other != step) or "none"
@@ -108,7 +109,7 @@ class Checkpoints:
         return state
 
     def load(self, step: int, model: nn.Module, optimizer: optim.Optimizer) -> None:
-        """Weights and moments of a checkpoint."""
+        """Loads weights and moments of a checkpoint."""
         weights, moments = get_state_dict(model, optimizer)
         parts = {"model": weights, "optimizer": moments}
         with warnings.catch_warnings():
@@ -117,7 +118,7 @@ class Checkpoints:
         set_state_dict(model, optimizer, model_state_dict=weights, optim_state_dict=moments)
 
     def abandon_after(self, step: int) -> list[Path]:
-        """Moves later checkpoints aside, so that the latest is this one."""
+        """Renames later checkpoints, so that this one is the latest."""
         moved = []
         for later in self.steps():
             if later > step:

@@ -1,4 +1,4 @@
-"""The sequences of a step: which ones is a pure function of seed and position, whatever the number of processes."""
+"""The sequences of a step: a pure function of seed and position, whatever the number of processes."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from .teachers import check_joins, joined
 
 @dataclass
 class Position:
-    """Sequences given so far by each stage: all that a checkpoint keeps of the data."""
+    """Sequences returned so far by each stage: all that a checkpoint saves about the data."""
 
     labelled: int = 0
     tokens: int = 0
 
 
 class Data:
-    """Labels, token corpus and validation text of a run, checked against one another."""
+    """Labels, token corpus and validation text of a run, checked against each other."""
 
     def __init__(self, config: RunConfig) -> None:
         self.config = config
         self.stages = StagePlan(config)
-        #: Of each teacher; the first has the order and the selection.
+        #: Labels of each teacher; the first determines the order and the selection.
         self.teachers = [
             _open_labels(config, path, config.data.selection if number == 0 else None, self.stages)
             for number, path in enumerate(label_dirs(config.data))
@@ -50,7 +50,7 @@ class Data:
         self.tokens = self._open_tokens("tokens", config.data.tokens)
         self.validation = self._open_tokens("validation", config.data.validation)
         self.tokenizer = self._find_tokenizer()
-        #: What is worth a line before the first step.
+        #: Notes to print before the first step.
         self.notes: list[str] = []
         self._check_tokenizers()
         self.label_order = self._label_order()
@@ -72,14 +72,14 @@ class Data:
 
     @property
     def vocab_size(self) -> int | None:
-        """V of the tokenizer, where labels or a corpus say it."""
+        """V of the tokenizer, if labels or a corpus have it."""
         sizes = [self.labels.vocab_size] if self.labels is not None else []
         corpora = [view.corpus for view in (self.tokens, self.validation) if view is not None]
         sizes += [corpus.vocab_size for corpus in corpora if corpus.vocab_size is not None]
         return max(sizes, default=None)
 
     def _find_tokenizer(self) -> Path | None:
-        """The tokenizer.json that goes with the trained model: the one that is named, else that beside ``init``."""
+        """The tokenizer.json for the trained model: the configured one, else the one next to ``init``."""
         named, init = self.config.data.tokenizer, self.config.init
         if named is not None and not Path(named).is_file():
             raise ConfigError.of("data.tokenizer", "the path of a tokenizer.json", named, "name one, or leave it out")
@@ -89,12 +89,12 @@ class Data:
         return beside if beside is not None and beside.is_file() else None
 
     def rows(self, stage: int, start: int, stop: int) -> list[Row]:
-        """The sequences at these positions of the stream of a stage.
+        """The sequences at these positions of a stage's stream.
 
         Raises
         ------
         DataError
-            A shard that cannot be read, with the position to go on from.
+            A shard that cannot be read, with the position to resume from.
         """
         try:
             if stage == 1:
@@ -110,7 +110,7 @@ class Data:
             ) from error
 
     def _row(self, place: int) -> Row:
-        """What every teacher says of the sequence at a place of the first one's labels."""
+        """The joined row of all teachers for the sequence at an index of the first one's labels."""
         first = self.teachers[0][place]
         if len(self.teachers) == 1:
             return first
@@ -125,11 +125,11 @@ class Data:
 
     @property
     def have_samples(self) -> bool:
-        """Whether there are draws of every teacher."""
+        """Whether every teacher's labels have draws."""
         return bool(self.teachers) and all("samples" in of.plan.signals.groups for of in self.teachers)
 
     def _take_view(self) -> None:
-        """The student's sequences are cut as the labels' are."""
+        """Cuts the student's sequences like the labels'."""
         data = self.config.data
         if self.labels is not None:
             view = self.labels.plan.sequences
@@ -204,7 +204,7 @@ class Data:
         return None if self.labels is None else LabelOrder(self.labels.group_sizes, seed, data.shuffle_row_groups)
 
     def _token_order(self) -> TokenOrder | None:
-        """Without the sequences that stage 1 may use, where both are of one corpus."""
+        """The order of token sequences, without those that stage 1 may use if both are of one corpus."""
         if self.tokens is None:
             return None
         left_out = np.empty(0, np.int64)
@@ -220,7 +220,7 @@ class Data:
         return steps * self.config.train.batch_size
 
     def _is_labelled_corpus(self) -> bool:
-        """Whether the labels were made of ``data.tokens``: as many tokens, and the same sequences where we look."""
+        """Whether the labels were made from ``data.tokens``: equally many tokens, and equal sequences in a sample."""
         assert self.tokens is not None
         assert self.labels is not None
         corpus, theirs = self.tokens.corpus, self.labels.plan.raw["corpus"]
@@ -313,7 +313,7 @@ def _open_labels(config: RunConfig, path: str, selection: str | None, stages: St
 
 
 def _all_have_samples(config: RunConfig) -> bool:
-    """By the plans alone; a directory that is none is found when it is opened."""
+    """Decided from the plans alone."""
     found = []
     for path in label_dirs(config.data):
         try:
@@ -324,7 +324,7 @@ def _all_have_samples(config: RunConfig) -> bool:
 
 
 def _in_groups(groups: set[str], wanted: dict[str, str]) -> set[str]:
-    """The groups of ``wanted``, each with the setting that reads it; refuses labels that lack one."""
+    """The groups of ``wanted``, which maps each to the setting that reads it; refuses labels that lack one."""
     for group, key in wanted.items():
         if group not in groups:
             raise DataError(
@@ -354,7 +354,7 @@ def _needed(
 
 
 class ReadAhead:
-    """Reads the steps to come on a thread: position in, rows out."""
+    """Reads the rows of coming steps on a thread."""
 
     def __init__(self, data: Data, ahead: int) -> None:
         self._data, self._ahead = data, ahead
@@ -362,7 +362,7 @@ class ReadAhead:
         self._waiting: deque[tuple[tuple[int, int, int], Future[list[Row]]]] = deque()
 
     def rows(self, stage: int, start: int, stop: int, stride: int, most: int) -> list[Row]:
-        """Rows ``start`` to ``stop`` of a stage; those of later steps, ``stride`` apart, are read too."""
+        """Rows ``start`` to ``stop`` of a stage; those of later steps, ``stride`` apart, are read ahead."""
         if self._waiting and self._waiting[0][0] != (stage, start, stop):
             self._waiting.clear()
         first = self._waiting[-1][0][1] + stride if self._waiting else start

@@ -1,4 +1,4 @@
-"""What a run can fail with, by kind; each has the exit code that ``saltworks-train`` has for it."""
+"""Errors of a run, by kind, with the exit codes of ``saltworks-train``."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from ..errors import SaltworksError
 
 
 class TrainError(SaltworksError):
-    """A run that cannot begin or go on."""
+    """A run that cannot begin or continue."""
 
     exit_code = 1
 
 
 class ConfigError(TrainError):
-    """A key whose value is not possible, or that is not known here."""
+    """An unknown key, or a key with an impossible value."""
 
     exit_code = 2
 
@@ -33,13 +33,13 @@ class DivergedError(TrainError):
 
 
 class InterruptedRunError(TrainError):
-    """A stop that was asked for; what was done is saved."""
+    """A requested stop; the work done is saved."""
 
     exit_code = 75
 
 
 def shown(value: object) -> str:
-    """A value as a configuration has it."""
+    """A value as in a configuration."""
     if value is None:
         return "not there"
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -35,10 +35,11 @@ _BUCKETS = ("easy", "medium", "hard")
 
 
 class Spread:
-    """Sums of the losses of a step's positions, from which the means and variances of a line come.
+    """Sums over the losses of a step's positions, from which the means and variances of a line are
+    computed.
 
-    ``[4, 3, 3]`` f64: all, easy, medium, hard; -log q of every position that is learnt from, the same of those that
-    learn from the teacher, the soft-label loss of those; number, sum, sum of squares.
+    ``[4, 3, 3]`` f64: by all, easy, medium, hard; by -log q of every position that counts in the loss, the same for
+    those that learn from the teacher, and their soft-label loss; by number, sum, sum of squares.
     """
 
     def __init__(self, borders: list[float], device: torch.device) -> None:
@@ -46,7 +47,7 @@ class Spread:
         self.moments = torch.zeros(4, 3, 3, dtype=torch.float64, device=device)
 
     def add(self, weight: Tensor, ce: Tensor, soft: Tensor, omega: Tensor, teacher_nll: Tensor | None) -> None:
-        """Adds ``[N]`` positions; without the teacher's NLL they are in no bucket."""
+        """Adds ``[N]`` positions; without the teacher's NLL they belong to no bucket."""
         learnt = weight > 0
         masks = [learnt]
         if teacher_nll is not None:
@@ -61,7 +62,7 @@ class Spread:
                 row += torch.stack([among.sum().double(), chosen.sum(), chosen.square().sum()])
 
     def report(self, has_buckets: bool) -> dict[str, Any] | None:
-        """``variance`` of a line; None of fewer than 2 positions."""
+        """``variance`` of a line; None with fewer than 2 positions."""
         learns = bool(self.moments[0, 2, 0] > 0)
         ce = [_variance(bucket[1 if learns else 0]) for bucket in self.moments]
         soft = [_variance(bucket[2]) for bucket in self.moments]
@@ -81,7 +82,7 @@ def _variance(moments: Tensor) -> float | None:
 
 
 class RunLog:
-    """Both logs of a run; lines after ``step`` that are there already are cut."""
+    """Both logs of a run; existing lines after ``step`` are cut."""
 
     def __init__(self, directory: Path, step: int, tensorboard: bool) -> None:
         self._path = directory / METRICS_NAME
@@ -103,12 +104,12 @@ class RunLog:
             self._events.write(line)
 
     def sync(self) -> None:
-        """Makes the lines durable, as a checkpoint is that counts on them."""
+        """Makes the lines durable, as is needed before a checkpoint that relies on them."""
         os.fsync(self._file.fileno())
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Every line of the file; a torn last one is left out."""
+    """Every line of the file; an incomplete last one is skipped."""
     whole, _, _ = path.read_text().rpartition("\n")
     return [json.loads(line) for line in whole.splitlines()]
 
@@ -118,7 +119,7 @@ def _json(line: Mapping[str, Any]) -> str:
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity: both are null."""
+    """JSON has no NaN or infinity: both become null."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
@@ -135,11 +136,11 @@ class Events:
         self._file = (directory / name).open("xb")
         self._write(0, _text(3, b"brain.Event:2"))
         if step > 0:
-            # SessionLog.START: TensorBoard forgets points of earlier files from this step on.
+            # SessionLog.START: TensorBoard drops points of earlier files from this step on.
             self._write(step + 1, _text(7, _number(1, 1)))
 
     def write(self, line: Mapping[str, Any]) -> None:
-        """The scalars of a line; what is null is left out."""
+        """Writes the scalars of a line, without null values."""
         values = b"".join(_text(1, _text(1, tag.encode()) + _float(2, value)) for tag, value in _scalars(line))
         self._write(line["step"], _text(5, values))
 

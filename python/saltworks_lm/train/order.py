@@ -1,8 +1,8 @@
 """The order of ``saltworks-train``: a pure function of seed and position, so that both trainers read the same steps.
 
-Of each epoch of labels the row groups are permuted, every ``shuffle_row_groups`` of them make a window, and the rows of
-a window are permuted; sequences of token files are permuted one by one. A permutation is a Feistel network of six
-rounds with cycle walking, keyed by SplitMix64.
+In each epoch of labels the row groups are permuted, each run of ``shuffle_row_groups`` of them forms a window, and the
+rows of a window are permuted; sequences of token files are permuted one by one. A permutation is a Feistel network of
+six rounds with cycle walking, keyed by SplitMix64.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Permutation:
         self._keys = [np.uint64(key) for key in keys]
 
     def index_at(self, slots: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        """``[m]`` the indices that are in these slots, each below n."""
+        """``[m]`` the indices in these slots, each below n."""
         x = np.asarray(slots).astype(np.uint64)
         if self._half == 0:
             return x.astype(np.int64)
@@ -72,7 +72,7 @@ class Permutation:
 
 
 class LabelOrder:
-    """Which row stands at which position of the stream of labels, epoch after epoch.
+    """The order of rows in the stream of labels, epoch after epoch.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class LabelOrder:
         self._rows: npt.NDArray[np.int64] = np.empty(0, np.int64)
 
     def rows(self, start: int, stop: int) -> npt.NDArray[np.int64]:
-        """``[stop - start]`` places of the rows at these positions, which count on through the epochs."""
+        """``[stop - start]`` indices of the rows at these positions, which count through the epochs."""
         found = [self._epoch_rows(p // self.n_rows)[p % self.n_rows] for p in range(start, stop)]
         return np.array(found, np.int64)
 
@@ -111,7 +111,7 @@ class LabelOrder:
 
 
 class TokenOrder:
-    """Which sequence of a token corpus stands at which position, without those that are left out."""
+    """The order of sequences of a token corpus, without the excluded ones."""
 
     def __init__(self, n_total: int, left_out: npt.NDArray[np.int64], seed: int) -> None:
         ascending = np.sort(left_out)
@@ -120,7 +120,7 @@ class TokenOrder:
         self.n_rows = n_total - len(ascending)
 
     def seq_ids(self, start: int, stop: int) -> npt.NDArray[np.int64]:
-        """``[stop - start]`` numbers of the sequences at these positions, which count on through the epochs."""
+        """``[stop - start]`` numbers of the sequences at these positions, which count through the epochs."""
         return np.array([self._seq_id(position) for position in range(start, stop)], np.int64)
 
     def _seq_id(self, position: int) -> int:

@@ -29,29 +29,29 @@ class World:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes files that are of the whole run."""
+        """Whether this process writes the files of the whole run."""
         return self.rank == 0
 
     def barrier(self) -> None:
-        """Waits for all."""
+        """Waits for all processes."""
         if self.size > 1:
             dist.barrier()
 
     def sum_(self, tensor: Tensor) -> Tensor:
-        """Of all processes, in place."""
+        """Sums over all processes, in place."""
         if self.size > 1:
             dist.all_reduce(tensor)
         return tensor
 
     def from_first(self, value: Any) -> Any:
-        """What the first process has."""
+        """The value in the first process."""
         box = [value]
         if self.size > 1:
             dist.broadcast_object_list(box, src=0)
         return box[0]
 
     def gather(self, value: Any) -> list[Any]:
-        """One of each process, in the order of ranks."""
+        """The values of all processes, in the order of ranks."""
         found: list[Any] = [value] * self.size
         if self.size > 1:
             dist.all_gather_object(found, value)
@@ -68,7 +68,7 @@ def open_world(parallel: str, device: str | None) -> World:
     chosen = torch.device("cuda", local_rank) if kind == "cuda" else torch.device(kind)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    # FSDP needs its process group even where it is one process.
+    # FSDP needs a process group even for one process.
     if size > 1 or parallel == "fsdp":
         if "WORLD_SIZE" not in os.environ:
             raise ConfigError.of("--parallel", "ddp without torchrun", parallel, "start it by torchrun")
@@ -79,13 +79,13 @@ def open_world(parallel: str, device: str | None) -> World:
 
 
 def close_world() -> None:
-    """Leaves the group."""
+    """Leaves the process group."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
 def wrap(student: Student, world: World) -> nn.Module:
-    """The student on its device, as its processes share it."""
+    """The student on its device, wrapped for its processes."""
     student.to(world.device)
     if world.kind == "single":
         return student
@@ -106,7 +106,7 @@ def wrap(student: Student, world: World) -> nn.Module:
 
 
 def inner(module: nn.Module) -> Student:
-    """The student inside what wraps it."""
+    """The student inside its wrapper."""
     return cast(Student, getattr(module, "module", module))
 
 
@@ -124,7 +124,7 @@ def gradients_shared(module: nn.Module, world: World, is_last: bool) -> Iterator
 
 
 def grad_norm(parameters: list[nn.Parameter]) -> float:
-    """Norm of all gradients together, of all processes."""
+    """Norm of all gradients together, over all processes."""
     grads = [p.grad for p in parameters if p.grad is not None]
     norm = torch.nn.utils.get_total_norm(grads)
     return float(cast(Any, norm).full_tensor() if hasattr(norm, "full_tensor") else norm)

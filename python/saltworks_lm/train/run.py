@@ -1,4 +1,4 @@
-"""The loop over the steps, and what is due between them."""
+"""The loop over the steps, with validations and checkpoints between them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _CREATED_BY = f"saltworks_lm.train {__version__}"
 
 @dataclass(frozen=True)
 class Engine:
-    """What is not of the method: how it is computed."""
+    """How a run is computed, which is not part of the method."""
 
     precision: str = "f32"
     parallel: str = "ddp"
@@ -47,7 +47,7 @@ class Engine:
 
 @dataclass(frozen=True)
 class Start:
-    """Fresh, from the latest checkpoint, or from that of a step."""
+    """Where to start: from scratch, from the latest checkpoint, or from that of a step."""
 
     resume: bool = False
     step: int | None = None
@@ -55,7 +55,7 @@ class Start:
 
 @dataclass
 class State:
-    """Where a run stands after a step."""
+    """State of a run after a step."""
 
     step: int = 0
     n_tokens: int = 0
@@ -70,19 +70,19 @@ class State:
 
     @classmethod
     def of(cls, saved: dict[str, Any]) -> State:
-        """That of a checkpoint."""
+        """The state from a checkpoint."""
         auto = None if saved["auto"] is None else AutoTransition(**saved["auto"])
         position, least = Position(**saved["position"]), saved.get("least_excess")
         return cls(saved["step"], saved["n_tokens"], saved["seconds"], position, auto, least)
 
 
 def train(config: RunConfig, world: World, engine: Engine, start: Start) -> None:
-    """A run from its beginning or its last checkpoint to its end.
+    """Trains from the beginning or a checkpoint to the end.
 
     Raises
     ------
     SaltworksError
-        What was wrong; InterruptedRunError after a stop that was asked for, with the steps done saved.
+        The error; InterruptedRunError after a requested stop, with the completed steps saved.
     """
     torch.set_num_threads(config.train.threads or torch.get_num_threads())
     data = Data(config)
@@ -111,7 +111,7 @@ def _check_batches(config: RunConfig, world: World) -> None:
 
 @contextmanager
 def claimed(run: Path, world: World) -> Iterator[None]:
-    """The run's directory, held by these processes alone."""
+    """Locks the run's directory for these processes."""
     run.mkdir(parents=True, exist_ok=True)
     with (run / ".lock").open("w") as lock:
         if world.is_first:
@@ -125,7 +125,7 @@ def claimed(run: Path, world: World) -> Iterator[None]:
 
 
 def _first_step(checkpoints: Checkpoints, start: Start, world: World) -> int | None:
-    """The checkpoint to go on from; a fresh run takes the place of none that got anywhere."""
+    """The checkpoint to resume from; a new run refuses a directory with checkpoints or a trained model."""
     steps, run = checkpoints.steps(), checkpoints.directory.parent
     if start.step is not None:
         return start.step
@@ -147,7 +147,7 @@ def _refuse_what_is_no_run(run: Path) -> None:
 
 
 class Trainer:
-    """A run in work."""
+    """A run in progress."""
 
     def __init__(self, config: RunConfig, data: Data, world: World, engine: Engine, checkpoints: Checkpoints) -> None:
         self.config, self.data, self.world, self.engine = config, data, world, engine
@@ -165,7 +165,7 @@ class Trainer:
         self._handlers = [(sig, signal.signal(sig, self._asked_to_stop)) for sig in (signal.SIGINT, signal.SIGTERM)]
 
     def close(self) -> None:
-        """Ends threads; signals are again as they were."""
+        """Ends threads and restores signal handlers."""
         self.ahead.close()
         for number, handler in self._handlers:
             signal.signal(number, handler)
@@ -174,7 +174,7 @@ class Trainer:
         self._stop = True
 
     def begin(self, step: int | None, start: Start) -> None:
-        """State, weights and moments of a checkpoint, or the first ones; then the files of the run."""
+        """Loads state, weights and moments of a checkpoint, if any; then opens the files of the run."""
         if step is not None:
             saved = self.checkpoints.state(step)
             self._check_resumes(saved, step)
@@ -213,12 +213,12 @@ class Trainer:
         (self.run / "torch.json").write_text(json.dumps({**engine, **versions}, indent=1) + "\n")
 
     def say(self, text: str) -> None:
-        """A line of progress, by the first process."""
+        """Prints a line of progress, in the first process."""
         if self.world.is_first:
             print(text, file=sys.stderr, flush=True)
 
     def train(self) -> None:
-        """Steps to the end; whatever stops them before, the steps done are saved first if they can be."""
+        """Steps to the end; if anything stops it earlier, completed steps are saved first if possible."""
         steps = self.config.train.steps
         while True:
             self._validate_if_due()
@@ -256,9 +256,9 @@ class Trainer:
         return report
 
     def _rows_of_all(self, stage: int) -> list[Any]:
-        """The rows of this process, once it is known that every process could read its own.
+        """The rows of this process, after every process has read its own.
 
-        One that stopped alone would leave the others waiting for it.
+        A process that failed alone would leave the others waiting.
         """
         if self.world.size == 1:
             return self._rows(stage)
@@ -354,7 +354,7 @@ class Trainer:
         self.say(f"step {step}: validation NLL {nll:.4f}")
 
     def _validation_batches(self) -> list[Batch]:
-        """Those of one process; all have as many, since each takes part in every forward pass."""
+        """The batches of this process; all have the same number, since each takes part in every forward pass."""
         view, wanted = self.data.validation, self.config.eval.sequences
         assert view is not None
         n = min(wanted or view.n_total, view.n_total)
@@ -418,7 +418,7 @@ class Trainer:
 
 
 def _seal(directory: Path) -> None:
-    """`saltworks.json`: size and BLAKE3 of every file of a model, by which a damaged one is known."""
+    """Writes `saltworks.json`: size and BLAKE3 of every file of a model, to detect damage."""
     if not (directory / "model.safetensors").is_file():
         return  # in shards, which saltworks-train's models never are
     paths = sorted(path for path in directory.iterdir() if path.is_file())
@@ -427,7 +427,7 @@ def _seal(directory: Path) -> None:
 
 
 def _tied(model: torch.nn.Module) -> list[str]:
-    """Names of weights that are there under another name already: gathered from shards they share no memory."""
+    """Names of weights that already exist under another name; weights gathered from shards no longer share memory."""
     seen: set[int] = set()
     tied = []
     for name, parameter in model.named_parameters(remove_duplicate=False):
@@ -438,5 +438,5 @@ def _tied(model: torch.nn.Module) -> list[str]:
 
 
 def _seed(seed: int, step: int, rank: int) -> int:
-    """Random numbers of a step (dropout) depend on nothing before it, so a resumed run has the same."""
+    """The random numbers of a step (dropout) do not depend on earlier steps, so a resumed run has the same."""
     return int.from_bytes(hashlib.sha256(f"{seed} {step} {rank}".encode()).digest()[:8], "little") >> 1

@@ -1,6 +1,6 @@
-"""What the step decides: the learning rate, which stage a step belongs to, and omega. Steps count from 0.
+"""What depends on the step: the learning rate, the stage, and omega. Steps count from 0.
 
-As ``saltworks-train`` has it; a pure function of the step, and of the state of ``auto`` where that is chosen.
+As in ``saltworks-train``; a pure function of the step, and of the state of ``auto`` if used.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from .config import RunConfig, ScheduleConfig, decay_steps, kd_decay_steps, min_
 
 
 def learning_rate(schedule: ScheduleConfig, steps: int, step: int) -> float:
-    """Rises in a line over the warm-up, then falls as the shape says, towards ``min_lr`` at the step after the last."""
+    """Rises linearly over the warm-up, then falls according to the shape, to ``min_lr`` at the step after the last."""
     warmup = warmup_steps(schedule, steps)
     if step < warmup:
         return schedule.lr * ((step + 1) / warmup)
@@ -51,7 +51,7 @@ class AutoTransition:
     ended_after: int | None = None
 
     def observe(self, student_nll: float, teacher_nll: float) -> None:
-        """Takes in one step of stage 1: mean NLLs over its labelled positions, nats; NaN where there are none."""
+        """Records one step of stage 1: mean NLLs over its labelled positions, nats; NaN if there are none."""
         self.n_observed += 1
         if math.isfinite(student_nll) and math.isfinite(teacher_nll):
             kept = 1.0 - 1.0 / max(self.running_steps, 1)
@@ -63,13 +63,13 @@ class AutoTransition:
             self.ended_after = self.n_observed
 
     def has_ended(self, step: int) -> bool:
-        """Whether ``step`` is past stage 1; once it has ended it stays so."""
+        """Whether ``step`` is past stage 1; once ended, stage 1 does not resume."""
         return step >= min(self.n_kd if self.ended_after is None else self.ended_after, self.n_kd)
 
 
 @dataclass(frozen=True)
 class StepPlan:
-    """Stage 1 reads labelled sequences, 2 the token corpus; omega is the share of KD in the loss."""
+    """Stage 1 reads labelled sequences, 2 the token corpus; omega is the fraction of KD in the loss."""
 
     stage: int
     omega: float
@@ -91,14 +91,14 @@ class StagePlan:
         self._kd = kd
 
     def auto_transition(self) -> AutoTransition | None:
-        """The state that a run of ``auto`` begins with."""
+        """The initial state of a run with ``auto``, else None."""
         if not self._is_auto:
             return None
         kd = self._kd
         return AutoTransition(min_kd(kd), self._n_full, kd.running_steps or 50, kd.auto_margin or 0.0)
 
     def at(self, step: int, auto: AutoTransition | None) -> StepPlan:
-        """What a step does."""
+        """The plan for a step."""
         has_ended = step >= self._n_full + self._n_falling if auto is None else auto.has_ended(step)
         if has_ended:
             return StepPlan(2, 0.0)
@@ -107,18 +107,18 @@ class StagePlan:
 
     @property
     def max_labelled_steps(self) -> int:
-        """Steps that read labelled sequences, at most."""
+        """Maximum steps that read labelled sequences."""
         return min(self._n_full + self._n_falling, self.steps)
 
     @property
     def max_token_steps(self) -> int:
-        """Steps that read the token corpus, at most: all after the shortest stage 1."""
+        """Maximum steps that read the token corpus: all after the shortest stage 1."""
         least = min(max(min_kd(self._kd), 1), self._n_full) if self._is_auto else self.max_labelled_steps
         return self.steps - min(least, self.steps)
 
     @property
     def learns_from_labels(self) -> bool:
-        """Whether any step learns from the teacher, or from those positions alone that its labels leave."""
+        """Whether any step learns from the teacher, or only from the positions that its labels leave."""
         return (self._omega > 0 or self._is_cut) and self._n_full > 0
 
     @property
@@ -127,5 +127,5 @@ class StagePlan:
         return self._omega > 0 and self._n_full > 0
 
     def uses_labels(self, plan: StepPlan) -> bool:
-        """Whether a step learns so."""
+        """Whether this step does so."""
         return plan.omega > 0 or (self._is_cut and plan.stage == 1)

@@ -1,4 +1,4 @@
-"""What a run learns from, by contents: `sources.json`, the same hashes that `saltworks-train` records."""
+"""A run's inputs, identified by contents: `sources.json`, the same hashes that `saltworks-train` records."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _KEYS = {
 
 @dataclass(frozen=True)
 class Sources:
-    """Hashes of a run's inputs: their paths may name other files when the run resumes.
+    """Hashes of a run's inputs, since their paths may name other files when the run resumes.
 
-    labels: over the fingerprints of the plans, of the first teacher's; other_labels: of the others'; selection,
-    tokenizer: BLAKE3 of the file; tokens, validation, init: over sampled blocks of their files; labelled_tokens: the
-    same of the token files that the labels were made of.
+    labels: over the fingerprints of the first teacher's plans; other_labels: the same for the other teachers;
+    selection, tokenizer: BLAKE3 of the file; tokens, validation, init: over sampled blocks of their files;
+    labelled_tokens: the same for the token files from which the labels were made.
     """
 
     labels: str | None = None
@@ -42,14 +42,14 @@ class Sources:
     other_labels: tuple[str, ...] = ()
 
     def by_key(self) -> dict[str, str]:
-        """Those that there are, by the key of the configuration that names them."""
+        """The existing hashes, by the configuration key of the input."""
         found = asdict(self)
         by_key = {key: found[name] for name, key in _KEYS.items() if found[name] is not None}
         others = {f"data.labels[{number}]": labels for number, labels in enumerate(self.other_labels, start=1)}
         return by_key | others
 
     def write(self, run: Path) -> None:
-        """Keeps them in the directory of the run."""
+        """Writes them to the directory of the run."""
         temporary = run / f".{SOURCES_NAME}.tmp"
         found = asdict(self) | {"other_labels": list(self.other_labels)}
         if not self.other_labels:
@@ -65,7 +65,7 @@ def sources_of(
     validation: TokenCorpus | None,
     tokenizer: Path | None,
 ) -> Sources:
-    """Of what a run has opened."""
+    """Hashes of the inputs that a run has opened."""
     selection = config.data.selection
     fingerprints = [labels.fingerprint for labels in teachers]
     return Sources(
@@ -81,12 +81,12 @@ def sources_of(
 
 
 def corpus_identity(corpus: TokenCorpus | None) -> str | None:
-    """One identity for the token files, of sampled blocks of them, whatever they are called."""
+    """An identity for the token files, from sampled blocks of them, independent of their names."""
     return None if corpus is None else fingerprint_of(map(sampled_blake3, corpus.files))
 
 
 def model_identity(directory: Path) -> str | None:
-    """The same of the weights in a directory; None of one without safetensors."""
+    """The same for the weights in a directory; None without safetensors."""
     weights = sorted(path for path in directory.glob("*.safetensors") if path.stem != "optimizer")
     return fingerprint_of(map(sampled_blake3, weights)) if weights else None
 

@@ -1,4 +1,4 @@
-"""One step: micro-batches forward and backward, sums of all processes, the update."""
+"""One step: micro-batches forward and backward, sums over all processes, the update."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _SUMS = ("n", "n_learnt", "loss", "ce", "kd", "n_kd", "teacher", "n_positions", 
 
 @dataclass(frozen=True)
 class StepReport:
-    """What a step did; losses are means over the positions that have a weight, nats, loss over those that are learnt
-    from, weighted where the gate ``excess`` weights; learnt_fraction is their fraction, or mean weight. least_excess is
-    the border of the gate ``excess`` for the next step; has_excess says whether that gate decided in this one.
+    """Results of a step. Losses are means over the positions with a weight, nats; loss is over those that count in it,
+    weighted if the gate ``excess`` weights, and learnt_fraction is their fraction or mean weight. least_excess is the
+    boundary of the gate ``excess`` for the next step; has_excess says whether that gate was active in this one.
     """
 
     plan: StepPlan
@@ -46,7 +46,7 @@ class StepReport:
 
 
 class Stepper:
-    """Makes the steps of a run."""
+    """Performs the steps of a run."""
 
     def __init__(self, config: RunConfig, module: nn.Module, world: World, precision: str) -> None:
         self.config, self.module, self.world = config, module, world
@@ -69,12 +69,12 @@ class Stepper:
 
     @property
     def per_rank(self) -> int:
-        """Sequences of a step that this process learns from."""
+        """Sequences per step in this process."""
         return self.config.train.batch_size // self.world.size
 
     @property
     def micro_batch_size(self) -> int:
-        """Sequences of a forward and backward pass."""
+        """Sequences per forward and backward pass."""
         return min(self.config.train.micro_batch_size or self.per_rank, self.per_rank)
 
     def autocast(self) -> torch.autocast:
@@ -90,20 +90,20 @@ class Stepper:
         stop: bool,
         least_excess: float | None = None,
     ) -> StepReport:
-        """Learns from this process's rows of a step; updates only where loss and gradients are numbers.
+        """Learns from this process's rows of a step; updates only if loss and gradients are finite.
 
         Parameters
         ----------
         rows
-            Of this process.
+            Rows of this process.
         plan, lr
-            Of the step.
+            Plan and learning rate of the step.
         borders
-            Of the buckets, where the variances of the step are wanted.
+            Boundaries of the buckets, if the variances of the step are wanted.
         stop
-            Whether this process was asked to stop: all get to know.
+            Whether this process was asked to stop; all processes learn of it.
         least_excess
-            What the step before left for the gate ``excess``.
+            The boundary from the previous step for the gate ``excess``.
         """
         mask = self.config.data.mask_document_borders
         n = int(self.world.sum_(self._number(n_weighted(rows, mask))))
@@ -125,7 +125,7 @@ class Stepper:
         if borders is not None:
             self.world.sum_(spread.moments)
         found = dict(zip(_SUMS, sums.tolist(), strict=True))
-        # Gradients were divided before it was known how many positions are cut, or what their weights sum to.
+        # Gradients were divided before the number of cut positions, or the sum of weights, was known.
         factor = found["n"] / found["n_learnt"] if found["n_learnt"] > 0 else 1.0
         norm = grad_norm(self.parameters) * factor
         next_least = self._next_least_excess(excesses, policy)
@@ -168,7 +168,7 @@ class Stepper:
         return _sums(batch, ce, kd, omega, gate_weight)
 
     def _update(self, norm: float, lr: float, factor: float) -> None:
-        """By the gradients times ``factor``, whose norm is ``norm``."""
+        """Updates by the gradients times ``factor``; ``norm`` is the norm of that product."""
         clip = self.config.optimizer.grad_clip
         if 0 < clip < norm:
             factor *= clip / norm
@@ -180,7 +180,7 @@ class Stepper:
 
     @torch.no_grad()
     def evaluate(self, batches: list[Batch]) -> Tensor:
-        """``[2]`` f64 sums over batches of this process: nats of the targets, and their number."""
+        """``[2]`` f64 sums over batches of this process: NLL of the targets in nats, and their number."""
         self.module.eval()
         total = torch.zeros(2, dtype=torch.float64, device=self.world.device)
         module = getattr(self.module, "module", self.module)
@@ -194,7 +194,7 @@ class Stepper:
 
 
 def optimizer_of(config: RunConfig, parameters: list[nn.Parameter]) -> optim.Optimizer:
-    """AdamW, with weight decay of matrices only."""
+    """AdamW, with weight decay for matrices only."""
     options = config.optimizer
     groups = [
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": options.weight_decay},
@@ -210,10 +210,10 @@ def _sums(batch: Batch, ce: Tensor, kd: Tensor, omega: Tensor, gate_weight: Tens
     nothing = torch.zeros((), dtype=torch.float64, device=weight.device)
     teacher = nothing
     if batch.teacher_nll is not None:
-        # Not weight * NLL throughout: 0 * inf is no number.
+        # Not weight * NLL everywhere, since 0 * inf is NaN.
         teacher = torch.where(weight > 0, batch.teacher_nll.double(), 0.0).sum()
     lacks = nothing + float(batch.teacher_nll is None)
-    # Not times it: a loss that is no number must not be hidden, and one that is cut must.
+    # Not a product: a NaN loss must not be hidden unless its position is cut.
     loss = torch.where(gate_weight == 0.0, 0.0, weight * gate_weight * ((1.0 - omega) * ce + omega * kd))
     learnt = (weight * gate_weight).sum()
     parts = [weight.sum(), learnt, loss.sum(), (weight * ce).sum(), (taught * kd).sum(), taught.sum(), teacher]

@@ -1,4 +1,4 @@
-"""The model that learns: a causal model of transformers below its head, and the loss on the head."""
+"""The student: a causal model of transformers without its head, and the loss on the head."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .errors import ConfigError, TrainError
 
 
 class Student(nn.Module):
-    """A model whose forward pass is its loss, so that what wraps it (DDP, FSDP) sees the head's weight used in it."""
+    """A model whose forward pass returns the loss, so that wrappers (DDP, FSDP) see the head's weight being used."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -40,12 +40,12 @@ class Student(nn.Module):
 
 
 def open_student(config: RunConfig, vocab_size: int | None, seq_len: int) -> Student:
-    """The first weights of a run: those of ``init``, or fresh ones of a Llama.
+    """The initial model of a run: that of ``init``, or a new Llama.
 
     Raises
     ------
     TrainError
-        A directory that is no causal model of transformers, or one whose head is not understood.
+        A directory without a causal model of transformers, or a model with an unsupported head.
     """
     from transformers import AutoModelForCausalLM
 

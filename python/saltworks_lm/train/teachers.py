@@ -1,4 +1,4 @@
-"""Several sets of labels over the same sequences: whether they are, and their rows joined."""
+"""Several sets of labels over the same sequences: checks that they match, and joins their rows."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .errors import DataError
 
 @dataclass(frozen=True, slots=True)
 class JoinedRow(Row):
-    """The first teacher's row, with what stands for all of them in the group ``stats``.
+    """The first teacher's row, with statistics of all teachers in the group ``stats``.
 
     Attributes
     ----------
     others
-        Rows of the further teachers.
+        Rows of the other teachers.
     chosen : [T'] int64
-        Which teacher each position learns from; None where from all.
+        Index of the teacher that each position learns from; None if it learns from all.
     """
 
     others: tuple[Row, ...] = ()
@@ -32,11 +32,11 @@ class JoinedRow(Row):
 
 
 def joined(rows: Sequence[Row], how: str, weights: Sequence[float]) -> JoinedRow:
-    """The rows of one sequence, one of each teacher, as one.
+    """Joins the rows of one sequence, one per teacher.
 
     ``mix`` has the mixture's log-probability of the target, the lowest rank and the weighted mean of the entropies;
-    ``lower-nll`` those of the teacher that gives the target the highest probability, of equal ones the first. Where one
-    lacks the group ``stats``, there are none for all.
+    ``lower-nll`` those of the teacher that gives the target the highest probability, of equal ones the first. If any
+    lacks the group ``stats``, the result has none.
     """
     first, *others = rows
     parts: dict[str, Any] = {item.name: getattr(first, item.name) for item in fields(Row)}
@@ -64,7 +64,7 @@ def _stats(rows: Sequence[Row], how: str, weights: Sequence[float]) -> tuple[dic
 
 
 def check_joins(teachers: Sequence[Labels]) -> None:
-    """Refuses sets of labels that are not of the same sequences in the same order, or the same set twice.
+    """Refuses sets of labels that are not of the same sequences in the same order, and duplicate sets.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def _differences(first: Labels, other: Labels) -> list[tuple[str, object, object
 
 
 def _labelled(plans: Sequence[Plan]) -> str:
-    """Ranges and selections, in words."""
+    """Ranges and selections, as text."""
     parts = []
     for plan in plans:
         selection = plan.raw["sequences"].get("selection")

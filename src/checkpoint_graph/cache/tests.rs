@@ -1,4 +1,4 @@
-//! The cache with locks and without.
+//! The cache, with and without file locks.
 
 use super::*;
 use crate::checkpoint_graph::OnWork;
@@ -14,7 +14,7 @@ const OPTIONS: GraphOptions = GraphOptions {
     weights: WeightFormat::F32,
 };
 
-/// The graph of a tiny Llama, telling `on_work`.
+/// The graph of a tiny Llama; reports to `on_work`.
 fn made(cache: &Path, on_work: OnWork<'_>) -> CachedGraph {
     let dir = tiny::whole("llama");
     let checkpoint = Checkpoint::open(dir.path()).unwrap();
@@ -40,7 +40,7 @@ fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-/// Two makers at once, where nothing keeps them apart: one begins and ends while another is at work.
+/// Two makers without locks: one begins and ends while the other is writing.
 #[test]
 fn without_locks_the_first_to_end_publishes_and_the_other_takes_that() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Arms beside the baseline, seed by seed.
+//! Compares arms with the baseline, seed by seed.
 
 use super::error::ReportError;
 use crate::experiment::results::{ArmResults, BranchResults, Results, RunResults};
@@ -20,23 +20,23 @@ pub(super) struct Arm<'a> {
     pub(super) slot: usize,
     /// By set.
     pub(super) sets: Vec<OnSet>,
-    /// When decayed models get as good as the baseline's last one of the same seed, by seed, as a
-    /// share of its steps.
+    /// By seed: when decayed models become as good as the baseline's final model of the same seed, as a
+    /// fraction of its steps.
     pub(super) reach: Vec<(u64, Reach)>,
 }
 
 /// Final models of one arm on one set.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct OnSet {
-    /// NLL, nats a token.
+    /// NLL, nats per token.
     pub(super) nll: Option<OverSeeds>,
-    /// NLL less that of the baseline of the same seed.
+    /// NLL minus that of the baseline of the same seed.
     pub(super) gap: Option<OverSeeds>,
     /// The same by bucket.
     pub(super) bucket_gaps: Vec<Option<OverSeeds>>,
     /// Calibration error.
     pub(super) ece: Option<OverSeeds>,
-    /// Share of right best ids.
+    /// Accuracy of top ids.
     pub(super) accuracy: Option<OverSeeds>,
 }
 
@@ -63,12 +63,12 @@ impl<'a> Comparison<'a> {
         Ok(Self { results, arms })
     }
 
-    /// The arm that the others are held against.
+    /// The arm that the others are compared with.
     pub(super) fn baseline(&self) -> Option<&Arm<'a>> {
         self.arms.iter().find(|arm| arm.slot == 0)
     }
 
-    /// The arms that are held against it.
+    /// The arms that are compared with it.
     pub(super) fn others(&self) -> impl Iterator<Item = &Arm<'a>> {
         self.arms.iter().filter(|arm| arm.slot > 0)
     }
@@ -79,20 +79,20 @@ impl<'a> Comparison<'a> {
         first.map_or("the held-out text", |set| &set.name)
     }
 
-    /// Whether a spread over seeds can be told.
+    /// Whether a spread over seeds can be given.
     pub(super) fn has_spread(&self) -> bool {
         let n_final = |arm: &ArmResults| arm.runs.iter().filter_map(final_of).count();
         self.results.arms.iter().any(|arm| n_final(arm) > 1)
     }
 
-    /// NLL on the first set of the baseline's last model of `seed`.
+    /// NLL on the first set of the baseline's final model of `seed`.
     pub(super) fn target(&self, seed: u64) -> Option<f64> {
         let mut runs = self.baseline()?.data.runs.iter();
         let run = runs.find(|run| run.seed == seed)?;
         Some(final_of(run)?.scores.first()?.nll)
     }
 
-    /// Whether there are models before the last ones, decayed or validated on the way.
+    /// Whether there are models before the final ones, decayed or validated during training.
     pub(super) fn has_branches(&self) -> bool {
         let mut runs = self.results.arms.iter().flat_map(|arm| &arm.runs);
         runs.any(|run| run.branches.len() > 1 || run.validations.len() > 1)
@@ -104,7 +104,7 @@ impl Arm<'_> {
         &self.data.name
     }
 
-    /// Shares of the steps, of the seeds that get as good as the baseline.
+    /// Fractions of the steps, over the seeds that become as good as the baseline.
     pub(super) fn shares(&self) -> Option<OverSeeds> {
         shares_of(&self.reach)
     }
@@ -114,7 +114,7 @@ impl Arm<'_> {
         self.sets.first()?.nll.as_ref()
     }
 
-    /// The same, less the baseline's.
+    /// The same, minus the baseline's.
     pub(super) fn gap(&self) -> Option<&OverSeeds> {
         self.sets.first()?.gap.as_ref()
     }
@@ -149,12 +149,12 @@ fn on_set(results: &Results, data: &ArmResults, set: usize) -> OnSet {
     }
 }
 
-/// The model of the whole run; `None` while the run is under way.
+/// The model of the whole run; `None` while the run is in progress.
 pub(super) fn final_of(run: &RunResults) -> Option<&BranchResults> {
     run.at(1.0)
 }
 
-/// In words: the mean of the seeds that get there, with how many they are where some do not.
+/// As text: the mean over the seeds that reach it, with their number if some do not.
 pub(super) fn reach_text(by_seed: &[(u64, Reach)]) -> String {
     let Some(found) = shares_of(by_seed) else {
         return "never".to_owned();
@@ -169,7 +169,7 @@ pub(super) fn reach_text(by_seed: &[(u64, Reach)]) -> String {
     }
 }
 
-/// Where it is, or at most is, in the seeds that get there.
+/// The fractions, or upper bounds of them, of the seeds that reach it.
 fn shares_of(by_seed: &[(u64, Reach)]) -> Option<OverSeeds> {
     let share = |&(seed, reach): &(u64, Reach)| Some((seed, reach.share()?));
     OverSeeds::of(by_seed.iter().filter_map(share).collect())

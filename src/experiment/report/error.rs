@@ -13,7 +13,7 @@ use std::path::PathBuf;
 /// A report that cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    /// Not an experiment, or one of which nothing is finished.
+    /// Not an experiment, or one without finished runs.
     #[error(
         "{} has no results.json: expected the directory of an experiment, as `saltworks-train compare` writes it",
         dir.display()
@@ -22,7 +22,7 @@ pub enum ReportError {
         /// As given.
         dir: PathBuf,
     },
-    /// A file is where the report's directory is to be.
+    /// The report's directory is a file.
     #[error("{} is a file: expected a directory for the report; choose another --output", dir.display())]
     NotADirectory {
         /// The file.
@@ -36,9 +36,9 @@ pub enum ReportError {
     Version {
         /// The file.
         path: PathBuf,
-        /// That of this program.
+        /// Version of this program.
         expected: u32,
-        /// That of the file.
+        /// Version of the file.
         got: u64,
     },
     /// Results that are damaged.
@@ -53,7 +53,7 @@ pub enum ReportError {
         #[source]
         fault: JsonFault,
     },
-    /// Results without anything in them.
+    /// Empty results.
     #[error(
         "the results of {name} have nothing to report: expected at least one arm with a run; \
          run the experiment first, with `saltworks-train compare`"
@@ -62,7 +62,7 @@ pub enum ReportError {
         /// The experiment.
         name: String,
     },
-    /// Results that name a baseline which they do not have.
+    /// Results without the baseline that they name.
     #[error(
         "the results name the baseline {baseline}, but the arms are {}; name one of them",
         arms.join(", ")
@@ -70,7 +70,7 @@ pub enum ReportError {
     NoBaseline {
         /// As named.
         baseline: String,
-        /// Those that are there.
+        /// Existing arms.
         arms: Vec<String>,
     },
     /// A figure that could not be drawn.
@@ -97,7 +97,7 @@ pub enum ReportError {
     /// A file of the experiment that cannot be read.
     #[error(transparent)]
     Experiment(#[from] Box<ExperimentError>),
-    /// What a run recorded of itself cannot be read.
+    /// A run's records cannot be read.
     #[error(transparent)]
     Train(#[from] TrainError),
     /// From `storage`.

@@ -1,28 +1,28 @@
-//! What a report is made from beside the results, and what it leaves behind.
+//! A report's inputs besides the results, and its output files.
 
 use crate::experiment::config::{ExperimentConfig, ReportConfig};
 use std::path::PathBuf;
 
-/// What a report may show beside the results. Everything but `root` may be left out, and its
-/// section with it.
+/// What a report may show besides the results. Everything but `root` is optional; without it its section is
+/// omitted.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ReportInputs {
-    /// The experiment's directory, from which the runs' directories are counted.
+    /// The experiment's directory, to which the runs' directories are relative.
     pub root: PathBuf,
-    /// Label sets and the like; its `prompt` is for whoever lets the models write.
+    /// Label sets and the like; `prompt` is not used here, only to generate samples.
     pub shown: ReportConfig,
-    /// Directory of the teacher's own training run, which says what text that was on.
+    /// Directory of the teacher's own training run, which records its training text.
     pub teacher_run: Option<PathBuf>,
-    /// Whether a report.html that is no report of this program may be replaced.
+    /// Whether to replace a report.html that is not a report of this program.
     pub overwrite: bool,
-    /// What made all this, in order: name and value, such as versions and fingerprints.
+    /// Provenance, in order: name and value, such as versions and fingerprints.
     pub provenance: Vec<(String, String)>,
     /// The command lines that made it, in order.
     pub commands: Vec<String>,
 }
 
 impl ExperimentConfig {
-    /// What its report is made from.
+    /// Inputs of its report.
     pub fn report_inputs(&self) -> ReportInputs {
         ReportInputs {
             root: self.output.clone(),
@@ -37,10 +37,10 @@ impl ExperimentConfig {
 /// The files of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
-    /// `report.html`: opens from disk, with nothing beside it.
+    /// `report.html`, a self-contained file.
     pub page: PathBuf,
-    /// Each figure as vectors and as pixels, in the order of the page.
+    /// Each figure as SVG and as PNG, in the order of the page.
     pub figures: Vec<PathBuf>,
-    /// What is left out of the page and why, and what its numbers do not say, a sentence each.
+    /// What the page omits and why, and what its numbers do not show, one sentence each.
     pub notes: Vec<String>,
 }

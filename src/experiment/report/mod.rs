@@ -6,12 +6,12 @@
 //! labels, selection ────┘                       └─▶ report.html (figures inline, no network)
 //! ```
 //!
-//! A figure is a `Picture` of the room `figure`: one makes the vectors of the page, those of the files
-//! and, from these, the pixels, so they cannot disagree. The page holds each figure twice, drawn for a
-//! wide window and for a phone.
+//! A figure is a `Picture` of the room `figure`, from which the SVGs of the page and of the files are drawn,
+//! and the PNG from the latter, so they cannot disagree. The page has each figure twice, drawn for a wide
+//! window and for a phone.
 //!
-//! Whatever is not there leaves its section out: two runs of one seed make a page as whole as a
-//! grid of eight arms. Everything that is text is escaped: tokens may hold anything.
+//! Sections without data are omitted: two runs of one seed make as complete a page as a grid of eight arms. All
+//! text is escaped, since tokens may contain anything.
 
 mod compare;
 mod error;

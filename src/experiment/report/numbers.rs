@@ -1,15 +1,15 @@
-//! Quantities over seeds as a reader wants them.
+//! Quantities over seeds, formatted for readers.
 
 use crate::experiment::OverSeeds;
 use crate::page::{fixed, signed};
 
 impl OverSeeds {
-    /// Mean, with the standard deviation where there is one: `4.175 ± 0.012`.
+    /// Mean, with the standard deviation if there is one: `4.175 ± 0.012`.
     pub(super) fn text(&self, digits: usize) -> String {
         self.with_sd(fixed(self.mean, digits), digits)
     }
 
-    /// The same with the sign of the mean, whichever it is.
+    /// The same, always with a sign.
     pub(super) fn signed_text(&self, digits: usize) -> String {
         self.with_sd(signed(self.mean, digits), digits)
     }

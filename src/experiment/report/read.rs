@@ -1,4 +1,4 @@
-//! Results from a directory.
+//! Reads results from a directory.
 
 use super::error::ReportError;
 use crate::experiment::RESULTS_NAME;
@@ -10,7 +10,7 @@ use std::path::Path;
 /// Reads `results.json` of the experiment in `dir`.
 ///
 /// # Errors
-/// A directory without results; results of another version or that are damaged; the filesystem's.
+/// A directory without results; results that are damaged or of another version; the filesystem's error.
 pub fn read_results(dir: &Path) -> Result<Results, ReportError> {
     let path = dir.join(RESULTS_NAME);
     let bytes = std::fs::read(&path).map_err(|source| match source.kind() {
@@ -21,7 +21,7 @@ pub fn read_results(dir: &Path) -> Result<Results, ReportError> {
         path: path.clone(),
         fault,
     };
-    // The version is looked at by itself, since another one need not read as this.
+    // The version is checked first, since another version may not parse.
     let any: serde_json::Value = from_checked_json(&bytes).map_err(damaged)?;
     match any
         .get("format_version")

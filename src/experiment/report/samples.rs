@@ -1,4 +1,4 @@
-//! What the model of each arm writes after the same words: `samples.json`.
+//! Text that each arm's model generated from the same prompt: `samples.json`.
 
 use crate::experiment::ExperimentError;
 use crate::experiment::json;
@@ -9,21 +9,21 @@ use std::path::Path;
 
 /// Name of the file, in the directory of an experiment.
 const SAMPLES_NAME: &str = "samples.json";
-/// The file of a model that tells it from any other.
+/// The file that identifies a model.
 const WEIGHTS: &str = "model.safetensors";
 
-/// Texts of all arms, written in the same way.
+/// Texts of all arms, generated with the same settings.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Samples {
-    /// What all of them continue.
+    /// The prompt that all of them continue.
     pub prompt: String,
     /// Seed of the sampling.
     pub seed: u64,
-    /// What the logits were divided by; at 0 the likeliest id was taken.
+    /// Divisor of the logits; 0 takes the most probable id.
     pub temperature: f64,
-    /// Tokens after the prompt, at most.
+    /// Maximum tokens after the prompt.
     pub max_tokens: usize,
-    /// One an arm.
+    /// One per arm.
     pub texts: Vec<ArmSample>,
 }
 
@@ -34,16 +34,16 @@ pub struct ArmSample {
     pub arm: String,
     /// Seed of its run.
     pub seed: u64,
-    /// BLAKE3 of the model's weights; null where the model has no checksums.
+    /// BLAKE3 of the model's weights; null if the model has no checksums.
     pub model: Option<String>,
-    /// The prompt, and what the model wrote after it.
+    /// The prompt and the generated text.
     pub text: String,
-    /// Why it ends there.
+    /// Why it ended.
     pub end: String,
 }
 
 impl Samples {
-    /// Those of the experiment in `root`; `None` where there are none.
+    /// The samples of the experiment in `root`; `None` if there are none.
     ///
     /// # Errors
     /// A file that is damaged or cannot be read.
@@ -51,16 +51,16 @@ impl Samples {
         json::read(&root.join(SAMPLES_NAME))
     }
 
-    /// Puts them in place of earlier ones.
+    /// Writes them, replacing earlier ones.
     ///
     /// # Errors
-    /// The filesystem's.
+    /// The filesystem's error.
     pub fn write(&self, root: &Path) -> Result<(), ExperimentError> {
         json::write(&root.join(SAMPLES_NAME), self)
     }
 }
 
-/// BLAKE3 of the weights of the model in `dir`, as its checksums have it.
+/// BLAKE3 of the weights of the model in `dir`, from its checksums.
 ///
 /// # Errors
 /// Checksums that cannot be read.

@@ -1,4 +1,4 @@
-//! From results to files.
+//! Writes the report's files.
 
 use super::compare::Comparison;
 use super::error::ReportError;
@@ -21,15 +21,15 @@ use std::path::{Path, PathBuf};
 
 /// Name of the directory of the figures.
 const FIGURES_NAME: &str = "figures";
-/// Pixels a point of a figure as a file: sharp on a dense screen.
+/// Pixels per point of a figure's PNG, enough for a high-density screen.
 const DENSITY: f32 = 2.0;
 
-/// Writes `report.html` and `figures/` in `dir`, which is made if need be; files that are there are
-/// replaced. A part whose input is missing is left out.
+/// Writes `report.html` and `figures/` in `dir`, which is created if missing; existing files are replaced.
+/// Parts without input are omitted.
 ///
 /// # Errors
-/// Results without a run or without their baseline; metrics, labels, a selection or a tokenizer
-/// that are there and cannot be read; the filesystem's.
+/// Results without a run or without their baseline; existing metrics, labels, a selection or a tokenizer that
+/// cannot be read; the filesystem's error.
 pub fn write(dir: &Path, results: &Results, inputs: &ReportInputs) -> Result<Written, ReportError> {
     if dir.exists() && !dir.is_dir() {
         let dir = dir.to_path_buf();
@@ -53,10 +53,10 @@ pub fn write(dir: &Path, results: &Results, inputs: &ReportInputs) -> Result<Wri
     })
 }
 
-/// The page alone, as it would be written.
+/// Only the page, as it would be written.
 ///
 /// # Errors
-/// As [`write()`], but for the filesystem's.
+/// As [`write()`], except the filesystem's.
 pub fn render(results: &Results, inputs: &ReportInputs) -> Result<String, ReportError> {
     let comparison = Comparison::new(results)?;
     let gathered = gather_runs(&comparison, &inputs.root)?;
@@ -103,7 +103,7 @@ fn contents<'a>(
     })
 }
 
-/// Texts of the models as they are now; those of earlier models are left out.
+/// Samples of the current models, without those of earlier models.
 fn current_samples(
     comparison: &Comparison<'_>,
     inputs: &ReportInputs,
@@ -132,7 +132,7 @@ fn current_samples(
     Ok(Some(samples))
 }
 
-/// What labels and selection give.
+/// The parts from labels and selection.
 #[derive(Default)]
 struct OfLabels {
     scores: Option<Figure>,
@@ -160,14 +160,14 @@ fn labels_of(inputs: &ReportInputs) -> Result<OfLabels, ReportError> {
     Ok(found)
 }
 
-/// The labels in `dir`, which are of the sequences that `selection` is of.
+/// The labels in `dir`, checked to be of the same sequences as `selection`.
 fn open_for(dir: &Path, selection: Option<&SelectionRows>) -> Result<LabelSet, ReportError> {
     let set = LabelSet::open(dir)?;
     selection.map_or(Ok(()), |selection| selection.check_of(&set))?;
     Ok(set)
 }
 
-/// The scores of `set`, with what is kept of them.
+/// Figure of the scores of `set`, with the kept part.
 fn histogram(
     set: &LabelSet,
     selection: Option<&SelectionRows>,
@@ -180,7 +180,7 @@ fn histogram(
 fn write_figures(dir: &Path, figures: &[Figure]) -> Result<Vec<PathBuf>, ReportError> {
     std::fs::create_dir_all(dir)
         .map_err(|source| StorageError::io("create the directory", dir, source))?;
-    // The directory holds nothing but figures.
+    // The directory contains nothing but figures.
     sweep_abandoned_where(dir, |_| true)?;
     let mut written = Vec::new();
     for figure in figures {

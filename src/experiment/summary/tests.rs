@@ -62,7 +62,7 @@ fn the_baseline_reaches_itself_at_the_end() {
 
 #[test]
 fn runs_are_paired_by_seed() {
-    // The same curve as the other seed's baseline would give another share.
+    // Paired with the other seed's baseline, the same curve would give another fraction.
     let salt = arm("salt", vec![run(1, &[(5, 4.7), (10, 3.7)])]);
     let results = results(vec![baseline(), salt]);
     let reach = results.reach(&results.arms[1], Budget::Steps).unwrap();
@@ -111,7 +111,7 @@ fn an_arm_with_a_teacher_of_its_own_pays_for_that_one() {
         flops: 3.0 * common.flops,
         ..common
     });
-    // A tenth for the common one's training.
+    // A tenth for the training of the common teacher.
     close(reach(&results) - paid, 0.2);
 }
 

@@ -1,10 +1,10 @@
-//! The builder itself: what a graph is made of.
+//! The builder: edges, attributes, nodes.
 
 use super::tensor::{Initializer, TensorData};
 use crate::onnx::proto::{AttributeProto, NodeProto, SmallTensorProto};
 use crate::onnx::types::{DType, Dim, OpsetImport, TensorInfo};
 
-/// Opset 17: the first with `LayerNormalization`, and read by every ONNX Runtime of these years.
+/// Opset 17 is the first with `LayerNormalization`, and all current versions of ONNX Runtime read it.
 const DEFAULT_OPSET: i64 = 17;
 
 /// A named tensor of the graph under construction: an input, an initializer or a node's output.
@@ -17,7 +17,7 @@ impl Edge {
         &self.0
     }
 
-    /// The tensor that has this name already.
+    /// An existing tensor of this name.
     pub fn named(name: &str) -> Self {
         Self(name.to_owned())
     }
@@ -83,7 +83,7 @@ impl Attribute {
     }
 }
 
-/// Of ONNX's type number `code`, without a value.
+/// An attribute of ONNX's type number `code`, without a value.
 fn named(name: &str, code: i32) -> AttributeProto {
     AttributeProto {
         name: name.to_owned(),
@@ -167,8 +167,8 @@ impl ModelBuilder {
         self.node_keeping(domain, op_type, inputs, attributes, &vec![true; n_outputs])
     }
 
-    /// Adds a node of any domain with an output for each of `kept`; those that are not kept have no name,
-    /// and the node does not make them.
+    /// Adds a node of any domain with one output per item of `kept`; those not kept have no name and are not
+    /// computed.
     pub fn node_keeping(
         &mut self,
         domain: &str,
@@ -197,7 +197,7 @@ impl ModelBuilder {
         outputs
     }
 
-    /// Declares `edge` an output under the name `name`.
+    /// Declares `edge` as an output named `name`.
     pub fn output(&mut self, name: &str, edge: &Edge, dtype: DType, dims: &[Dim]) {
         if edge.0 != name {
             self.nodes.push(NodeProto {

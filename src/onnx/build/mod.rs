@@ -1,8 +1,8 @@
 //! Writing ONNX models: a typed builder.
 //!
-//! A [`ModelBuilder`] collects inputs, initializers, nodes and outputs; each call returns the
-//! [`Edge`] (a named tensor of the graph) that later calls take. Weights may be generated
-//! ([`TensorData::Normal`]), and are streamed when the file is written, inline or beside it.
+//! A [`ModelBuilder`] collects inputs, initializers, nodes and outputs; each call returns the [`Edge`] (a named
+//! tensor of the graph) that later calls take. Weights may be generated ([`TensorData::Normal`]), and are
+//! streamed when the file is written, inline or into a separate file.
 //!
 //! ```
 //! use saltworks::onnx::build::{ModelBuilder, TensorData};

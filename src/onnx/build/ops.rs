@@ -30,7 +30,7 @@ impl ModelBuilder {
         self.node("Trilu", &[&full, &one], &[Attribute::int("upper", 1)])
     }
 
-    /// `[T, T]` for a scalar `n_tokens`: `masked` at keys j of positions i with i - j >= `window`, else 0.
+    /// `[T, T]` for a scalar `n_tokens`: `masked` at position i and key j where i - j >= `window`, else 0.
     pub fn mask_before(&mut self, n_tokens: &Edge, window: i64, masked: f32) -> Edge {
         let full = self.full_square(n_tokens, masked);
         let diagonal = self.scalar_i64(-window);
@@ -66,7 +66,7 @@ impl ModelBuilder {
         self.node("Mul", &[a, b], &[])
     }
 
-    /// `a / b`, broadcast; integers are cut towards zero.
+    /// `a / b`, broadcast; integer division truncates towards zero.
     pub fn div(&mut self, a: &Edge, b: &Edge) -> Edge {
         self.node("Div", &[a, b], &[])
     }
@@ -81,25 +81,25 @@ impl ModelBuilder {
         self.node("Gather", &[data, indices], &[Attribute::int("axis", axis)])
     }
 
-    /// Joined along `axis`.
+    /// `parts` joined along `axis`.
     pub fn concat(&mut self, parts: &[&Edge], axis: i64) -> Edge {
         self.node("Concat", parts, &[Attribute::int("axis", axis)])
     }
 
-    /// `data[start..end]` along `axis`; negative bounds count from the end, `i64::MAX` is the end.
+    /// `data[start..end]` along `axis`; negative bounds count from the end, and `i64::MAX` means the end.
     pub fn slice(&mut self, data: &Edge, axis: i64, start: i64, end: i64) -> Edge {
         let bounds = [start, end, axis].map(|value| self.constant_i64(&[value]));
         self.node("Slice", &[data, &bounds[0], &bounds[1], &bounds[2]], &[])
     }
 
-    /// Padded with `value` (a scalar of data's dtype); `pads` are the starts, then the ends.
+    /// `data` padded with `value` (a scalar of its dtype); `pads` lists all starts, then all ends.
     pub fn pad(&mut self, data: &Edge, pads: &[i64], value: &Edge) -> Edge {
         let pads = self.constant_i64(pads);
         self.node("Pad", &[data, &pads, value], &[])
     }
 
-    /// Ids `[B, T]` moved right by `n`: position t holds what was at t - n, the first n hold `fill`.
-    /// So an n-gram model sees, at t, the token before t with `n` = 1, and so on.
+    /// Ids `[B, T]` shifted right by `n`: position t gets the id at t - n, the first n get `fill`. An n-gram
+    /// model sees the previous token with `n` = 1, and so on.
     pub fn shift_right(&mut self, ids_bt: &Edge, n: i64, fill: i64) -> Edge {
         let fill = self.scalar_i64(fill);
         let padded = self.pad(ids_bt, &[0, n, 0, 0], &fill);
@@ -112,13 +112,13 @@ impl ModelBuilder {
         self.node("Unsqueeze", &[data, &axes], &[])
     }
 
-    /// The same elements in another shape; 0 keeps a dimension, -1 takes the rest.
+    /// The same elements in another shape; 0 keeps a dimension, -1 infers it.
     pub fn reshape(&mut self, data: &Edge, dims: &[i64]) -> Edge {
         let dims = self.constant_i64(dims);
         self.node("Reshape", &[data, &dims], &[])
     }
 
-    /// Dimensions permuted.
+    /// `data` with permuted dimensions.
     pub fn transpose(&mut self, data: &Edge, permutation: &[i64]) -> Edge {
         self.node(
             "Transpose",
@@ -127,7 +127,7 @@ impl ModelBuilder {
         )
     }
 
-    /// Converted to `dtype`.
+    /// `data` converted to `dtype`.
     pub fn cast(&mut self, data: &Edge, dtype: DType) -> Edge {
         self.node(
             "Cast",

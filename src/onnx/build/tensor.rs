@@ -1,4 +1,4 @@
-//! Weights: given, or generated while they are written.
+//! Weights, given or generated while they are written.
 
 use crate::onnx::types::DType;
 use crate::splitmix::splitmix64;
@@ -12,16 +12,16 @@ const BLOCK: u64 = 16 * 1024;
 pub enum TensorData {
     /// Little-endian bytes of this dtype.
     Bytes(DType, Vec<u8>),
-    /// f32 values of a normal distribution with mean 0; a pure function of the seed and the place.
+    /// f32 values of a normal distribution with mean 0; a pure function of the seed and the index.
     Normal {
-        /// Other seeds give other values.
+        /// The seed.
         seed: u64,
         /// Standard deviation.
         std_dev: f32,
     },
-    /// The same f32 everywhere.
+    /// The same f32 in every element.
     Fill(f32),
-    /// Bytes of this dtype that are given when the model is written: see [`DecoderModel`].
+    /// Bytes of this dtype, provided when the model is written: see [`DecoderModel`].
     ///
     /// [`DecoderModel`]: crate::onnx::decoder::DecoderModel
     Later(DType),
@@ -64,17 +64,17 @@ impl TensorData {
     }
 }
 
-/// Gives the bytes of the initializers that are [`TensorData::Later`], by name.
+/// Provides the bytes of initializers that are [`TensorData::Later`], by name.
 pub(crate) type DataSource<'a> = &'a dyn Fn(&str, &mut dyn Write) -> io::Result<()>;
 
-/// The source of a model whose initializers are all there.
+/// The source for a model without [`TensorData::Later`].
 pub(super) fn no_source(name: &str, _: &mut dyn Write) -> io::Result<()> {
     Err(io::Error::other(format!(
         "nothing gives initializer {name}"
     )))
 }
 
-/// Counts what passes.
+/// Counts the bytes that pass through.
 struct Counted<'a> {
     out: &'a mut dyn Write,
     n_bytes: u64,
@@ -131,7 +131,7 @@ impl Initializer {
         self.n_elements() * size
     }
 
-    /// Writes exactly `n_bytes` bytes; those that are yet to come from `source`.
+    /// Writes exactly `n_bytes` bytes, taking [`TensorData::Later`] from `source`.
     pub(super) fn write_data(&self, source: DataSource<'_>, out: &mut dyn Write) -> io::Result<()> {
         match &self.data {
             TensorData::Bytes(_, bytes) => out.write_all(bytes),
@@ -171,7 +171,7 @@ impl Initializer {
     }
 }
 
-/// The `idx`-th standard normal value of a seed, by Box and Muller.
+/// The `idx`-th standard normal value of a seed, by the Box-Muller transform.
 fn normal(seed: u64, idx: u64) -> f32 {
     let bits = splitmix64(seed ^ splitmix64(idx));
     let unit = |bits: u64| (bits as f32 + 0.5) / (1u64 << 32) as f32;

@@ -1,4 +1,4 @@
-//! From a builder to bytes: everything small in memory, weights streamed.
+//! From a builder to bytes: small parts in memory, weights streamed.
 
 use super::graph::ModelBuilder;
 use super::tensor::{DataSource, Initializer, no_source};
@@ -12,11 +12,11 @@ use std::path::Path;
 /// IR version 8 goes with opset 17.
 const IR_VERSION: u64 = 8;
 
-/// Tensors from this size on go to the external file; smaller ones are shape constants, which
-/// ONNX Runtime wants inline.
+/// Tensors of at least this size go to the external file; smaller ones may be shape constants, which ONNX
+/// Runtime needs inline.
 const EXTERNAL_MIN_BYTES: u64 = 1024;
 
-/// External tensors begin at a page, so that they can be mapped.
+/// External tensors are page-aligned, so that they can be mapped.
 const EXTERNAL_ALIGNMENT: u64 = 4096;
 
 impl ModelBuilder {
@@ -25,12 +25,12 @@ impl ModelBuilder {
         write_file(path, |out| self.write_to(out))
     }
 
-    /// Writes the model, weights inline, wherever the caller keeps it.
+    /// Writes the model to `out`, weights inline.
     pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
         self.write_from(&no_source, out)
     }
 
-    /// As [`write_to`](Self::write_to); `source` gives the weights that are yet to come.
+    /// As [`write_to`](Self::write_to), taking [`TensorData::Later`](super::TensorData::Later) from `source`.
     pub(crate) fn write_from(
         &self,
         source: DataSource<'_>,
@@ -40,8 +40,8 @@ impl ModelBuilder {
         self.write_model(tensors, source, out)
     }
 
-    /// Writes the model without its larger tensors, which are to be in a file `data_name` beside it: what
-    /// [`write_data_from`](Self::write_data_from) writes. `source` gives the weights that are yet to come.
+    /// Writes the model without its larger tensors, which [`write_data_from`](Self::write_data_from) writes to
+    /// a file `data_name` next to it. `source` provides weights that the builder does not hold.
     pub(crate) fn write_external_from(
         &self,
         source: DataSource<'_>,
@@ -59,7 +59,7 @@ impl ModelBuilder {
         self.write_model(tensors, source, out)
     }
 
-    /// Writes the larger tensors, each at a page.
+    /// Writes the larger tensors, page-aligned.
     pub(crate) fn write_data_from(
         &self,
         source: DataSource<'_>,
@@ -68,7 +68,7 @@ impl ModelBuilder {
         write_placed(&self.placed(), source, out)
     }
 
-    /// The tensors of the external file and where they begin in it.
+    /// The tensors of the external file and their offsets.
     fn placed(&self) -> Vec<(u64, &Initializer)> {
         let mut end = 0u64;
         let place = |tensor| {
@@ -83,7 +83,7 @@ impl ModelBuilder {
             .collect()
     }
 
-    /// The whole file in memory, weights inline; for small models.
+    /// The whole file in memory, weights inline, for small models.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         self.write_to(&mut bytes)
@@ -163,7 +163,7 @@ impl EncodedTensor<'_> {
         self.head.len() as u64 + self.data.map_or(0, Initializer::n_bytes)
     }
 
-    /// With its key and length prefix in the graph.
+    /// Length including its key and length prefix in the graph.
     fn field_len(&self) -> u64 {
         1 + varint_len(self.len()) + self.len()
     }

@@ -1,4 +1,4 @@
-//! Attention, of plain operators and as one.
+//! Attention, from plain operators or as one fused operator.
 
 use super::emit::{Emitter, MICROSOFT};
 use super::rotary::Rotation;
@@ -9,26 +9,26 @@ use crate::onnx::types::DType;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-/// Added to scores of positions that are not seen: nothing is left of them after the softmax.
+/// Added to scores of masked positions, whose probability is then 0.
 const MASKED: f32 = -1e30;
 
-/// `GroupQueryAttention` takes heads of this width, or a multiple of it.
+/// `GroupQueryAttention` needs a head width that is a multiple of this.
 const FUSED_HEAD_STEP: usize = 8;
 
-/// `GroupQueryAttention` rotates this many values of a head, or a multiple of it.
+/// `GroupQueryAttention` rotates a multiple of this many values per head.
 const FUSED_ROTARY_STEP: usize = 16;
 
-/// What every attention uses.
+/// Edges that the attentions of all layers share.
 pub(super) struct Shared {
-    /// By table; those that some layer uses.
+    /// By table; only tables that some layer uses.
     rotations: BTreeMap<usize, Rotation>,
-    /// By window, `[T, T]`: 0 where a key is seen, [`MASKED`] elsewhere. Of plain operators only.
+    /// By window, `[T, T]`: 0 where a key is seen, [`MASKED`] elsewhere. Only for plain operators.
     masks: BTreeMap<Option<usize>, Edge>,
-    /// Of `GroupQueryAttention` only.
+    /// Only for `GroupQueryAttention`.
     lengths: Option<Lengths>,
 }
 
-/// What `GroupQueryAttention` wants to know of a call.
+/// Inputs of `GroupQueryAttention` that depend on the call.
 struct Lengths {
     /// T - 1 of each row, i32 `[B]`.
     last_b: Edge,
@@ -36,12 +36,13 @@ struct Lengths {
     total: Edge,
     /// f32 `[B, H_kv, 0, head_dim]` by the number of heads and their width.
     empty_past: BTreeMap<(usize, usize), Edge>,
-    /// By window, f32 `[1, 1, T, T]`: 0 or [`MASKED`]. `local_window_size` counts one key more in older versions.
+    /// By window, f32 `[1, 1, T, T]`: 0 or [`MASKED`]. Used since `local_window_size` counts one more key in
+    /// older versions.
     windows: BTreeMap<usize, Edge>,
 }
 
 impl Emitter<'_> {
-    /// What the attentions of all layers share. `positions_t`: 0 to T - 1.
+    /// Builds what the attentions of all layers share. `positions_t`: 0 to T - 1.
     pub(super) fn shared(&mut self, ids: &Edge, n_tokens: &Edge, positions_t: &Edge) -> Shared {
         let layers = self.spec.layers.iter();
         let tables: Vec<usize> = layers.filter_map(|layer| layer.attention.rotary).collect();
@@ -66,7 +67,7 @@ impl Emitter<'_> {
         shared
     }
 
-    /// Whether `GroupQueryAttention` makes this one.
+    /// Whether this attention uses `GroupQueryAttention`.
     fn is_one_operator(&self, attention: &Attention) -> bool {
         self.is_fused() && attention.head_dim.is_multiple_of(FUSED_HEAD_STEP)
     }
@@ -117,7 +118,7 @@ impl Emitter<'_> {
         lengths
     }
 
-    /// From the normed stream `[B, T, D]` to what is added to it.
+    /// From the normed stream `[B, T, D]` to the attention's output `[B, T, D]`.
     pub(super) fn attention(&mut self, layer: usize, normed: &Edge, shared: &Shared) -> Edge {
         let attention = self.spec.layers[layer].attention.clone();
         let lengths = shared.lengths.as_ref();
@@ -129,7 +130,7 @@ impl Emitter<'_> {
         self.linear(&mixed, &output, attention.biases.output)
     }
 
-    /// `[B, T, H * head_dim]`.
+    /// The mixed values `[B, T, H * head_dim]`, from plain operators.
     fn plain_mix(
         &mut self,
         layer: usize,
@@ -158,7 +159,7 @@ impl Emitter<'_> {
             .reshape(&mixed, &[0, 0, attention.q_width() as i64])
     }
 
-    /// As [`Self::plain_mix`], by `GroupQueryAttention`; what that cannot rotate is rotated before it.
+    /// As [`Self::plain_mix`], by `GroupQueryAttention`; rotations that it cannot do are done before it.
     fn fused_mix(
         &mut self,
         layer: usize,
@@ -177,7 +178,7 @@ impl Emitter<'_> {
         let (cos, sin) = inside.map_or((&none, &none), |rotation| (&rotation.cos, &rotation.sin));
         let mut inputs = vec![&q, &k, &v, past, past, &lengths.last_b, &lengths.total];
         if let Some(window) = attention.window {
-            // Positions are those of the cache: from 0.
+            // No position ids: they count from 0, since the cache is empty.
             inputs.extend([cos, sin, &none, &lengths.windows[&window]]);
         } else if inside.is_some() {
             inputs.extend([cos, sin]);
@@ -189,7 +190,7 @@ impl Emitter<'_> {
         outputs[0].clone()
     }
 
-    /// `[B, T, heads * head_dim]`: normed, and rotated where `shared` is given.
+    /// `[B, T, heads * head_dim]`, normed, and rotated if `shared` is given.
     fn flat_heads(
         &mut self,
         layer: usize,
@@ -228,7 +229,7 @@ impl Emitter<'_> {
         }
     }
 
-    /// `[B, T, heads * head_dim]`, normed where the norm is over all heads.
+    /// `[B, T, heads * head_dim]`, normed if the norm is over all heads.
     fn projected(&mut self, layer: usize, attention: &Attention, part: Part, x: &Edge) -> Edge {
         let name = in_layer(layer, &format!("attention.{}", part.word()));
         let x = self.linear(x, &name, part.has_bias(attention));
@@ -247,7 +248,7 @@ impl Emitter<'_> {
         }
     }
 
-    /// `[B, H_kv, T, head_dim]` to `[B, H, T, head_dim]`: each for as many queries as share it.
+    /// `[B, H_kv, T, head_dim]` to `[B, H, T, head_dim]`: each head repeated for the queries that share it.
     fn repeat_heads(&mut self, x: &Edge, attention: &Attention) -> Edge {
         let (n_heads, n_kv_heads) = (attention.n_heads as i64, attention.n_kv_heads as i64);
         if n_heads == n_kv_heads {
@@ -302,7 +303,7 @@ fn rotation_of<'a>(attention: &Attention, shared: &'a Shared) -> Option<&'a Rota
     attention.rotary.map(|idx| &shared.rotations[&idx])
 }
 
-/// Whether `GroupQueryAttention` can do it.
+/// Whether `GroupQueryAttention` can do this rotation.
 fn can_rotate(rotation: &Rotation) -> bool {
     rotation.n_rotated.is_multiple_of(FUSED_ROTARY_STEP)
 }

@@ -1,4 +1,4 @@
-//! Whether a description makes a decoder.
+//! Checks that a description makes a decoder.
 
 use super::error::DecoderError;
 use super::spec::{
@@ -7,13 +7,13 @@ use super::spec::{
 };
 use std::fmt::Display;
 
-/// Past every model that fits into a memory.
+/// Larger than any dimension of a model that fits into memory.
 const MAX_DIMENSION: usize = 1 << 24;
 
-/// Refuses what makes no decoder.
+/// Refuses a description that makes no decoder.
 ///
 /// # Errors
-/// [`DecoderError::Spec`], the first of them.
+/// [`DecoderError::Spec`] for the first bad value.
 pub fn check_spec(spec: &DecoderSpec) -> Result<(), DecoderError> {
     dimension("vocab_size", spec.vocab_size)?;
     dimension("d_model", spec.d_model)?;

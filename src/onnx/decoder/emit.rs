@@ -1,4 +1,4 @@
-//! A graph under construction, and what its parts share: weights, products, constants.
+//! A graph under construction, with helpers for weights, products and constants.
 
 use super::encode::{Encoded, Encoding, Float, INT8_BLOCK, n_int8_blocks};
 use super::options::{Dialect, GraphOptions, WeightFormat};
@@ -51,12 +51,12 @@ impl<'a> Emitter<'a> {
         self.stored(name, name, Encoding::PlusOne)
     }
 
-    /// A matrix as it lies, in the format of the weights; 8 bits are for products alone.
+    /// A matrix in its stored layout, in the format of the weights, except that 8 bits are only for products.
     pub(super) fn table(&mut self, name: &str) -> Edge {
         self.stored(name, name, Encoding::AsIs(self.float()))
     }
 
-    /// Widened to f32, if it is narrower.
+    /// `edge` widened to f32 if it is narrower.
     pub(super) fn widened(&mut self, edge: &Edge) -> Edge {
         match self.float() {
             Float::F32 => edge.clone(),
@@ -87,7 +87,7 @@ impl<'a> Emitter<'a> {
         self.model.add(x, &vector)
     }
 
-    /// x times a weight `[out, in]` in blocks of 8 bits. Inputs are rounded to 8 bits, each block by itself.
+    /// x times a weight `[out, in]` in blocks of 8 bits. Inputs are also rounded to 8 bits, block by block.
     pub(super) fn int8_product(&mut self, x: &Edge, weight: &str) -> Edge {
         let shape = self.weights[weight].shape.clone();
         let values = self.stored(&format!("{weight}.int8"), weight, Encoding::Int8);
@@ -106,7 +106,7 @@ impl<'a> Emitter<'a> {
         node[0].clone()
     }
 
-    /// x times a number; as it is where that is 1.
+    /// x times a number; x itself if that is 1.
     pub(super) fn scaled(&mut self, x: &Edge, by: f64) -> Edge {
         if by == 1.0 {
             return x.clone();

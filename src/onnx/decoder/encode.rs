@@ -1,4 +1,4 @@
-//! From a weight to the bytes of an initializer, a part at a time.
+//! From a weight to the bytes of an initializer, part by part.
 
 use super::error::WriteError;
 use super::weights::{Weight, Weights};
@@ -6,19 +6,19 @@ use half::{bf16, f16};
 use std::io::Write;
 use std::ops::Range;
 
-/// Weights of a block of [`Encoding::Int8`] that share a scale; the last block of a row is filled up.
+/// Weights per block of [`Encoding::Int8`], which share a scale; the last block of a row is padded.
 pub(super) const INT8_BLOCK: usize = 32;
-/// What stands for 0 there.
+/// The code for 0 there.
 const INT8_ZERO: f32 = 128.0;
-/// The largest that a value is away from it.
+/// The largest distance of a code from it.
 const INT8_MAX: f32 = 127.0;
 
 /// Values read at a time.
 const BLOCK_VALUES: usize = 1 << 16;
-/// Values of a transposed part held in memory; a larger matrix is read once for each part.
+/// Values of a transposed part, held in memory; a larger matrix is read once per part.
 const PART_VALUES: usize = 1 << 26;
 
-/// A type of floats.
+/// A float type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Float {
     F32,
@@ -75,7 +75,7 @@ pub(super) struct Encoded {
 }
 
 impl Encoded {
-    /// Writes all of its bytes.
+    /// Writes all bytes of the initializer.
     pub(super) fn write<W: Weights>(
         &self,
         weights: &W,
@@ -114,7 +114,7 @@ impl Encoded {
         Ok(())
     }
 
-    /// Columns by parts: of each part all rows are read, and their values put where they go.
+    /// In parts of some columns: for each part all rows are read and their values transposed.
     fn write_transposed<W: Weights>(
         &self,
         weights: &W,
@@ -176,7 +176,7 @@ impl Encoded {
     }
 }
 
-/// Blocks of a row of this length.
+/// Number of blocks of a row of this length.
 pub(super) fn n_int8_blocks(row_len: usize) -> usize {
     row_len.div_ceil(INT8_BLOCK)
 }
@@ -197,7 +197,7 @@ fn put_int8(bytes: &mut Vec<u8>, values: &[f32], row_len: usize) {
     {
         let scale = int8_scale(block);
         let code = |value: &f32| match scale > 0.0 {
-            // Cut to the range: a scale that is rounded down may lead a little past it.
+            // Clamped, since a scale that was rounded down may give a little more than the maximum.
             true => (value / scale).round().clamp(-INT8_MAX, INT8_MAX) + INT8_ZERO,
             false => INT8_ZERO,
         };

@@ -2,13 +2,13 @@
 
 use crate::error::{Classified, Kind};
 
-/// A description that no graph can be made of.
+/// Why no graph can be made from a description.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecoderError {
-    /// A value that makes no decoder.
+    /// An impossible value.
     #[error("{what}: expected {expected}, got {got}")]
     Spec {
-        /// Which, such as `layers.2.attention.n_kv_heads`.
+        /// Its name, such as `layers.2.attention.n_kv_heads`.
         what: String,
         /// What it may be.
         expected: String,
@@ -31,7 +31,7 @@ impl Classified for DecoderError {
     }
 }
 
-/// A graph that could not be written.
+/// Why a graph could not be written.
 #[derive(Debug)]
 pub enum WriteError<E> {
     /// The bytes cannot be written.

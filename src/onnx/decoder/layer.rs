@@ -40,7 +40,7 @@ impl Emitter<'_> {
         self.add_to(stream, both);
     }
 
-    /// What a half reads: the stream, normed where norms are in front.
+    /// Input of one half of the layer: the stream, normed if norms come first.
     fn input_of(
         &mut self,
         idx: usize,
@@ -57,7 +57,7 @@ impl Emitter<'_> {
         }
     }
 
-    /// What a half adds to the stream.
+    /// What one half of the layer adds to the stream.
     fn output_of(&mut self, idx: usize, half: &str, layer: &DecoderLayer, x: &Edge) -> Edge {
         let x = match layer.placement {
             NormPlacement::Pre => x.clone(),
@@ -103,7 +103,7 @@ impl Emitter<'_> {
         }
     }
 
-    /// x * (1 + erf(x / sqrt 2)) / 2, the form that ONNX Runtime fuses into one kernel.
+    /// x * (1 + erf(x / sqrt 2)) / 2, in the form that ONNX Runtime fuses into one kernel.
     fn gelu(&mut self, x: &Edge) -> Edge {
         let root_two = self.model.scalar_f32(SQRT_2);
         let (one, half) = (self.model.scalar_f32(1.0), self.model.scalar_f32(0.5));

@@ -1,19 +1,20 @@
-//! Decoders as ONNX graphs: a plain description and named weights in, a graph out.
+//! Writes decoders as ONNX graphs, from a plain description and named weights.
 //!
-//! A [`DecoderSpec`] says what a decoder computes, [`weights_of`] which weights that takes, by name and
-//! shape; they are handed over by [`Weights`], a few rows at a time, so a checkpoint is streamed from its
-//! files to the graph's. [`decoder_model`] makes the graph in one of two dialects:
+//! A [`DecoderSpec`] says what a decoder computes, and [`weights_of`] which weights it needs, by name and
+//! shape; [`Weights`] provides them a few rows at a time, so a checkpoint is streamed from its files to the
+//! graph's. [`decoder_model`] makes the graph in one of two dialects:
 //!
 //! - `standard`: ONNX's own operators of opset 17. Weights of products are stored `[in, out]`; a tied head
-//!   multiplies by the embedding as it lies. Positions are masked by one `[T, T]` for each window.
+//!   multiplies by the embedding as stored. There is one `[T, T]` mask for each window.
 //! - `fused`: `GroupQueryAttention` with an empty past made in the graph, `SimplifiedLayerNormalization` and
-//!   `SkipSimplifiedLayerNormalization`, and for 8 bits `MatMulNBits`. What these cannot say stays plain: heads
-//!   whose width is no multiple of 8, norms with a mean, norms of queries and keys, rotation of a number of values
-//!   that is no multiple of 16. Windows are a mask: versions of ONNX Runtime disagree on `local_window_size`.
+//!   `SkipSimplifiedLayerNormalization`, and for 8 bits `MatMulNBits`. Anything these do not support uses standard
+//!   operators: a head width that is not a multiple of 8, norms with a mean, norms of queries and keys, rotation
+//!   of a number of values that is not a multiple of 16. Windows are a mask, since versions of ONNX Runtime
+//!   disagree on `local_window_size`.
 //!
-//! Both compute in f32 what the description says, and differ by rounding alone. Rotary angles are tables over
-//! [`DecoderSpec::max_positions`] made in f64, so that a longer sequence ends in an error of the runtime.
-//! Frequencies that depend on the length follow the length of the call.
+//! Both compute the description in f32, and differ only by rounding. Rotary angles are tables over
+//! [`DecoderSpec::max_positions`], computed in f64, so that a longer sequence is an error in the runtime.
+//! Frequencies that depend on the sequence length use the length of the call.
 
 mod attention;
 mod check;

@@ -14,7 +14,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-/// A decoder's graph: all but the bytes of its weights.
+/// A decoder's graph, without the bytes of its weights.
 #[derive(Debug, Clone)]
 pub struct DecoderModel {
     model: ModelBuilder,
@@ -24,7 +24,7 @@ pub struct DecoderModel {
 /// The graph of a decoder: `input_ids` i64 `[B, T]` to `logits` f32 `[B, T, V_head]`, B and T dynamic, causal.
 ///
 /// # Errors
-/// A description that makes no decoder; 8 bits in the standard dialect.
+/// A description that makes no decoder; 8-bit weights in the standard dialect.
 pub fn decoder_model(
     spec: &DecoderSpec,
     options: GraphOptions,
@@ -42,7 +42,7 @@ pub fn decoder_model(
 }
 
 impl DecoderModel {
-    /// Bytes of all weights and tables, as they are stored.
+    /// Bytes of all weights and tables as stored.
     pub fn n_bytes(&self) -> u64 {
         self.model.n_bytes()
     }
@@ -50,7 +50,7 @@ impl DecoderModel {
     /// Writes the model, weights inline.
     ///
     /// # Errors
-    /// Bytes that cannot be written; weights that cannot be read, or stored as asked.
+    /// Bytes that cannot be written; weights that cannot be read, or that the format cannot hold.
     pub fn write_to<W: Weights>(
         &self,
         weights: &W,
@@ -59,8 +59,8 @@ impl DecoderModel {
         self.with_source(weights, |source| self.model.write_from(source, out))
     }
 
-    /// Writes the model without its larger tensors, which are to be in a file `data_name` beside it: what
-    /// [`write_data_to`](Self::write_data_to) writes.
+    /// Writes the model without its larger tensors, which [`write_data_to`](Self::write_data_to) writes to a
+    /// file `data_name` next to it.
     ///
     /// # Errors
     /// As [`write_to`](Self::write_to).
@@ -75,7 +75,7 @@ impl DecoderModel {
         })
     }
 
-    /// Writes the larger tensors, each at a page.
+    /// Writes the larger tensors, page-aligned.
     ///
     /// # Errors
     /// As [`write_to`](Self::write_to).
@@ -87,7 +87,7 @@ impl DecoderModel {
         self.with_source(weights, |source| self.model.write_data_from(source, out))
     }
 
-    /// Lets `write` ask for the bytes of an initializer; the weights' own error comes out as it was.
+    /// Calls `write` with a source of initializers' bytes, and preserves errors of the weights.
     fn with_source<W: Weights>(
         &self,
         weights: &W,
@@ -160,7 +160,7 @@ impl Emitter<'_> {
         self.capped(&logits, head.soft_cap)
     }
 
-    /// The product with an embedding `[V, D]` as it lies: flattened to rows, and back.
+    /// The product with an embedding `[V, D]` as stored: flattened to rows, and back.
     fn tied_head(&mut self, hidden: &Edge, embedding: &Edge, ids: &Edge) -> Edge {
         let embedding = self.widened(embedding);
         let rows = self.model.reshape(hidden, &[-1, self.spec.d_model as i64]);

@@ -4,7 +4,7 @@ use super::emit::{Emitter, MICROSOFT};
 use super::spec::{Norm, NormKind};
 use crate::onnx::build::{Attribute, Edge};
 
-/// The residual stream, and what is yet to be added to it.
+/// The residual stream, with an addition that may be pending.
 pub(super) struct Stream {
     value: Edge,
     pending: Option<Edge>,
@@ -20,13 +20,13 @@ impl Stream {
 }
 
 impl Emitter<'_> {
-    /// Adds to the stream: now, or with the norm that reads it next where one operator does both.
+    /// Adds to the stream, but only when it is next read, since one operator may do the addition and a norm.
     pub(super) fn add_to(&mut self, stream: &mut Stream, what: Edge) {
         self.settle(stream);
         stream.pending = Some(what);
     }
 
-    /// The stream with all that was added to it.
+    /// The stream after any pending addition.
     pub(super) fn settle(&mut self, stream: &mut Stream) -> Edge {
         if let Some(pending) = stream.pending.take() {
             stream.value = self.model.add(&stream.value, &pending);
@@ -100,7 +100,7 @@ impl Emitter<'_> {
         self.model.node("LayerNormalization", &inputs, &settings)
     }
 
-    /// Their sum, and its norm.
+    /// The sum of `x` and `skip`, and its norm.
     fn skip_norm(&mut self, x: &Edge, skip: &Edge, name: &str, norm: Norm) -> (Edge, Edge) {
         let scale = self.rms_scale(name, norm);
         let settings = [Attribute::float("epsilon", norm.eps as f32)];

@@ -3,9 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The version of the graphs that this code makes: it grows whenever the same description, options and checkpoint
-/// give other bytes, by the writer of graphs or by which tensor becomes which weight, so that stored graphs of
-/// before are made again.
+/// Version of the graphs that this code writes. It is raised whenever the same description, options and
+/// checkpoint would give other bytes, so that graphs stored by earlier versions are made again.
 pub const GRAPH_VERSION: u32 = 1;
 
 /// Which operators a graph is made of.
@@ -43,7 +42,7 @@ impl Dialect {
     /// All of them.
     pub const ALL: [Self; 2] = [Self::Standard, Self::Fused];
 
-    /// The one of this word.
+    /// The value with this name.
     pub fn of_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|dialect| dialect.word() == word)
     }
@@ -60,7 +59,7 @@ impl WeightFormat {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::Bf16, Self::Int8];
 
-    /// The one of this word.
+    /// The value with this name.
     pub fn of_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|format| format.word() == word)
     }

@@ -1,4 +1,4 @@
-//! Rotary positions: cos and sin of the positions of a call, and the rotation by them.
+//! Rotary positions: cos and sin for the positions of a call, and the rotation.
 
 use super::emit::Emitter;
 use super::spec::{Frequencies, RotaryPairing, RotaryTable};
@@ -6,7 +6,7 @@ use super::tables::{CosSin, cos_sin};
 use crate::onnx::build::{Attribute, Edge, TensorData};
 use crate::onnx::types::DType;
 
-/// cos and sin of the positions of a call.
+/// cos and sin for the positions of a call.
 #[derive(Clone)]
 pub(super) struct Rotation {
     /// `[T, n_rotated / 2]`.
@@ -18,7 +18,8 @@ pub(super) struct Rotation {
 }
 
 impl Emitter<'_> {
-    /// Of the table `idx`, for T positions from 0. More than the decoder has end in an error.
+    /// The rotation by table `idx` for T positions from 0. More than the decoder supports are an error when the
+    /// graph runs.
     pub(super) fn rotation(&mut self, idx: usize, n_tokens: &Edge, positions_t: &Edge) -> Rotation {
         let table = self.spec.rotary[idx].clone();
         let (cos, sin) = match cos_sin(&table, self.spec.max_positions) {
@@ -63,7 +64,7 @@ impl Emitter<'_> {
         )
     }
 
-    /// Positions, plus `n_short` where T is more than that: rows of the long set follow the short one's.
+    /// Positions, plus `n_short` if T is larger than that: rows of the long set follow those of the short one.
     fn rows_by_length(&mut self, n_short: usize, n_tokens: &Edge, positions_t: &Edge) -> Edge {
         let n_short = self.model.scalar_i64(n_short as i64);
         let is_long = self.model.node("Greater", &[n_tokens, &n_short], &[]);
@@ -72,7 +73,7 @@ impl Emitter<'_> {
         self.model.add(positions_t, &offset)
     }
 
-    /// Frequencies that follow the length, in f64 until the last step.
+    /// Angles with frequencies that depend on the length, in f64 until the last step.
     fn computed(
         &mut self,
         idx: usize,
@@ -81,14 +82,15 @@ impl Emitter<'_> {
         positions_t: &Edge,
     ) -> (Edge, Edge) {
         let inv_freq = self.dynamic_frequencies(idx, table, n_tokens);
-        // Taken from a table, so that a sequence longer than the decoder is for ends in an error.
+        // From a table, so that a sequence longer than the decoder supports is an error.
         let n_positions = self.spec.max_positions;
         let positions: Vec<f64> = (0..n_positions).map(|at| at as f64).collect();
         let positions = self.f64_table(&format!("rotary.{idx}.positions"), &positions);
         let positions = self.model.gather(&positions, positions_t, 0);
         let positions = self.model.unsqueeze(&positions, &[1]);
         let angles = self.model.mul(&positions, &inv_freq);
-        // Cut to one turn first: few runtimes have cos and sin of f64, and f32 has no digits for many turns.
+        // Reduced modulo one turn first: few runtimes have cos and sin for f64, and f32 loses precision over
+        // many turns.
         let turn = self.f64_table(&format!("rotary.{idx}.turn"), &[std::f64::consts::TAU]);
         let fmod = [Attribute::int("fmod", 1)];
         let angles = self.model.node("Mod", &[&angles, &turn], &fmod);
@@ -134,7 +136,7 @@ impl Emitter<'_> {
         self.model.initializer(name, &[values.len() as u64], data)
     }
 
-    /// `[B, H, T, head_dim]`, its first values rotated.
+    /// `[B, H, T, head_dim]` with the first `n_rotated` values of each head rotated.
     pub(super) fn rotate(&mut self, x: &Edge, head_dim: usize, rotation: &Rotation) -> Edge {
         if rotation.n_rotated == head_dim {
             return self.rotate_all(x, rotation);
@@ -146,7 +148,7 @@ impl Emitter<'_> {
         self.model.concat(&[&rotated, &rest], -1)
     }
 
-    /// (x1, x2) to (x1 cos - x2 sin, x2 cos + x1 sin) of every pair.
+    /// (x1, x2) to (x1 cos - x2 sin, x2 cos + x1 sin) for every pair.
     fn rotate_all(&mut self, x: &Edge, rotation: &Rotation) -> Edge {
         let axis = [Attribute::int("axis", -1)];
         let half = (rotation.n_rotated / 2) as i64;

@@ -1,4 +1,4 @@
-//! A decoder-only transformer as plain data: everything that its logits depend on but the weights.
+//! A decoder-only transformer as plain data: everything that its logits depend on except the weights.
 //!
 //! ```text
 //! x = embedding[ids] * embedding_multiplier + positions[0..T]
@@ -17,26 +17,26 @@ pub struct DecoderSpec {
     pub vocab_size: usize,
     /// D, width of the residual stream.
     pub d_model: usize,
-    /// Longest T: rows of every table by position. A longer sequence is an error when the graph runs.
+    /// Longest T, and number of rows of every table by position. A longer sequence is an error when the graph
+    /// runs.
     pub max_positions: usize,
-    /// What embeddings are multiplied by; 1 where they are taken as they lie (Gemma: sqrt(D); Granite:
-    /// `embedding_multiplier`).
+    /// Multiplier of embeddings; 1 in most families (Gemma: sqrt(D); Granite: `embedding_multiplier`).
     pub embedding_multiplier: f64,
     /// Whether a learned vector is added at each position (GPT-2): `positions.weight` `[max_positions, D]`.
     pub has_learned_positions: bool,
-    /// Tables that layers name by their index here; empty where no layer rotates.
+    /// Tables, to which layers refer by index; empty if no layer rotates.
     pub rotary: Vec<RotaryTable>,
     /// From the embedding up.
     pub layers: Vec<DecoderLayer>,
-    /// In front of the head.
+    /// The norm before the head.
     pub final_norm: Norm,
     /// From the residual stream to logits.
     pub head: Head,
 }
 
 impl DecoderSpec {
-    /// The longest T up to which every rotation is that of pre-training, where longer sequences are rotated by
-    /// their length ([`Frequencies::ByLength`], [`Frequencies::Dynamic`]).
+    /// The longest T with the rotations of pre-training, if rotations depend on the length
+    /// ([`Frequencies::ByLength`], [`Frequencies::Dynamic`]).
     pub fn original_positions(&self) -> Option<usize> {
         let of = |table: &RotaryTable| match table.frequencies {
             Frequencies::Fixed(_) => None,
@@ -51,33 +51,32 @@ impl DecoderSpec {
 /// From the residual stream to logits.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Head {
-    /// V_head: ids that have a logit; the embedding's rows where it is tied.
+    /// V_head: number of logits; the embedding's rows if tied.
     pub n_logits: usize,
     /// Whether its weight is the embedding (there is no `head.weight` then).
     pub is_tied: bool,
     /// Whether `head.bias` is added.
     pub has_bias: bool,
-    /// What logits are divided by, before the cap; 1 where they are not (Granite: `logits_scaling`).
+    /// Divisor of logits, before the cap; 1 in most families (Granite: `logits_scaling`).
     pub logits_divisor: f64,
-    /// cap of cap * tanh(z / cap); none where logits are taken as they come (Gemma 2: 30).
+    /// cap in cap * tanh(z / cap), if any (Gemma 2: 30).
     pub soft_cap: Option<f64>,
 }
 
 /// One block.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DecoderLayer {
-    /// How it mixes positions.
+    /// Mixes positions.
     pub attention: Attention,
-    /// What it does to each position.
+    /// Applied to each position.
     pub feed_forward: FeedForward,
-    /// The kind of all of its norms over D.
+    /// Kind of all its norms over D.
     pub norm: Norm,
     /// Where they are.
     pub placement: NormPlacement,
     /// Whether both halves read the same stream; only with [`NormPlacement::Pre`].
     pub residual: Residual,
-    /// m: what both halves are multiplied by before they are added; 1 where they are not (Granite:
-    /// `residual_multiplier`).
+    /// m: multiplier of both halves before they are added; 1 in most families (Granite: `residual_multiplier`).
     pub residual_multiplier: f64,
 }
 
@@ -86,11 +85,11 @@ pub struct DecoderLayer {
 pub struct Norm {
     /// Which one.
     pub kind: NormKind,
-    /// Added to the variance or the mean square, inside the root.
+    /// Added to the variance or the mean square, under the root.
     pub eps: f64,
 }
 
-/// Which norm, and what it is scaled by.
+/// The kind of norm, and its scale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NormKind {
     /// (x - mean) / sqrt(var + eps) * w + b; without b where `has_bias` is not set.
@@ -100,31 +99,31 @@ pub enum NormKind {
     },
     /// x / sqrt(mean(x^2) + eps) * w.
     Rms,
-    /// x / sqrt(mean(x^2) + eps) * (1 + w), as Gemma keeps it.
+    /// x / sqrt(mean(x^2) + eps) * (1 + w), as in Gemma.
     RmsPlusOne,
 }
 
 /// Where the norms of a block are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NormPlacement {
-    /// In front of attention and of the feed-forward block (most families).
+    /// Before attention and the feed-forward block (most families).
     Pre,
-    /// Behind them, before the addition (OLMo 2).
+    /// After them, before the addition (OLMo 2).
     Post,
     /// Both (Gemma 2 and 3).
     PreAndPost,
 }
 
-/// What the feed-forward block reads.
+/// The input of the feed-forward block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Residual {
     /// The stream with attention added.
     Serial,
-    /// The stream that attention reads, through a norm of its own (GPT-NeoX).
+    /// The stream that attention also reads, through its own norm (GPT-NeoX).
     Parallel,
 }
 
-/// Causal attention, grouped queries: softmax(scale * q k^T) v over the keys that a position sees.
+/// Causal grouped-query attention: softmax(scale * q k^T) v over the keys that a position sees.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attention {
     /// H, query heads.
@@ -137,14 +136,14 @@ pub struct Attention {
     pub biases: AttentionBiases,
     /// A norm of queries and keys before they are rotated.
     pub query_key_norm: Option<QueryKeyNorm>,
-    /// Keys that a position sees, its own among them: key j at position i where i - j < window. None: all
-    /// before it.
+    /// Number of keys that a position sees, including its own: position i sees key j if i - j < window. `None`:
+    /// all keys up to its own.
     pub window: Option<usize>,
-    /// What scores are multiplied by, before the cap: head_dim^-0.5 as a rule.
+    /// Multiplier of scores, before the cap; usually head_dim^-0.5.
     pub scale: f64,
-    /// cap of cap * tanh(score / cap), before masking (Gemma 2: 50).
+    /// cap in cap * tanh(score / cap), before masking (Gemma 2: 50).
     pub soft_cap: Option<f64>,
-    /// Index into [`DecoderSpec::rotary`]; none where queries and keys are not rotated.
+    /// Index into [`DecoderSpec::rotary`]; `None` if queries and keys are not rotated.
     pub rotary: Option<usize>,
 }
 
@@ -178,29 +177,29 @@ impl AttentionBiases {
 pub struct QueryKeyNorm {
     /// [`NormKind::Rms`] or [`NormKind::RmsPlusOne`].
     pub norm: Norm,
-    /// What it is taken over.
+    /// Which values it normalizes together.
     pub extent: NormExtent,
 }
 
-/// What a norm of queries or keys is taken over.
+/// Which values a norm of queries or keys normalizes together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NormExtent {
-    /// Each head by itself, with one weight `[head_dim]` for all (Qwen3, Gemma 3).
+    /// Each head separately, with one weight `[head_dim]` for all (Qwen3, Gemma 3).
     Head,
     /// All heads together, with a weight `[H * head_dim]` and `[H_kv * head_dim]` (OLMo 2).
     Projection,
 }
 
-/// down(activation(gate(x)) * up(x)) where it is gated, else down(activation(up(x))).
+/// down(activation(gate(x)) * up(x)) if gated, else down(activation(up(x))).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FeedForward {
     /// F, its inner width.
     pub d_ff: usize,
     /// Whether there is a gate.
     pub is_gated: bool,
-    /// Of the gate, or of the inner values where there is none.
+    /// Applied to the gate, or to the inner values if there is none.
     pub activation: Activation,
-    /// Whether `feed_forward.up.bias` `[F]`, and `feed_forward.gate.bias` where it is gated, are added.
+    /// Whether `feed_forward.up.bias` `[F]` and, if gated, `feed_forward.gate.bias` are added.
     pub has_inner_bias: bool,
     /// Whether `feed_forward.down.bias` `[D]` is added.
     pub has_output_bias: bool,
@@ -224,24 +223,24 @@ pub enum Activation {
 /// Angles by position: cos and sin of position * inv_freq, times an attention scaling.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RotaryTable {
-    /// Values of a head that are rotated, its first ones; even, at most head_dim (GPT-NeoX: a part).
+    /// Number of values at the start of each head that are rotated; even, at most head_dim (GPT-NeoX: fewer).
     pub n_rotated: usize,
-    /// Which values make a pair.
+    /// Which values form a pair.
     pub pairing: RotaryPairing,
-    /// How fast each pair turns.
+    /// Rotation per position of each pair.
     pub frequencies: Frequencies,
 }
 
-/// Which of the first `n_rotated` values of a head make a pair.
+/// Which of the first `n_rotated` values of a head form a pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RotaryPairing {
-    /// i and i + n_rotated / 2, as Hugging Face has it.
+    /// i and i + n_rotated / 2, as in Hugging Face.
     Halves,
     /// 2 i and 2 i + 1.
     Interleaved,
 }
 
-/// How fast pairs turn.
+/// Rotation per position of all pairs.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Frequencies {
     /// The same at every length (default, linear, llama3, yarn).
@@ -255,8 +254,8 @@ pub enum Frequencies {
         /// For T > `n_short`.
         long: FrequencySet,
     },
-    /// With L = `n_original` and R = `n_rotated`: theta^(-2i / R) for T <= L; for longer ones theta grows to
-    /// theta * (factor * T / L - (factor - 1))^(R / (R - 2)) (dynamic NTK).
+    /// With L = `n_original` and R = `n_rotated`: theta^(-2i / R) for T <= L; for longer sequences theta grows
+    /// to theta * (factor * T / L - (factor - 1))^(R / (R - 2)) (dynamic NTK).
     Dynamic {
         /// theta.
         theta: f64,
@@ -270,8 +269,8 @@ pub enum Frequencies {
 /// Frequencies of all pairs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FrequencySet {
-    /// `[n_rotated / 2]`, radians a position.
+    /// `[n_rotated / 2]`, radians per position.
     pub inv_freq: Vec<f64>,
-    /// What cos and sin are multiplied by: 1, or yarn's and longrope's attention factor.
+    /// Multiplier of cos and sin: 1, or the attention factor of yarn or longrope.
     pub attention_scaling: f64,
 }

@@ -1,4 +1,4 @@
-//! Angles by position, as tables of f32 computed in f64.
+//! cos and sin by position, as f32 tables computed in f64.
 
 use super::spec::{Frequencies, FrequencySet, RotaryTable};
 
@@ -10,9 +10,9 @@ pub(super) struct CosSin {
     pub(super) sin: Vec<f32>,
 }
 
-/// Of positions 0 to `max_positions` - 1. Where the frequencies depend on the length, rows of the short set come
-/// first, up to the longest T that uses it, and those of the long set after them. None for frequencies that
-/// are computed when the graph runs.
+/// Tables for positions 0 to `max_positions` - 1. If the frequencies depend on the length, rows of the short set
+/// come first, up to the longest T that uses it, then those of the long set. `None` for frequencies that are
+/// computed when the graph runs.
 pub(super) fn cos_sin(table: &RotaryTable, max_positions: usize) -> Option<CosSin> {
     match &table.frequencies {
         Frequencies::Fixed(set) => Some(of_sets(&[(set, max_positions)])),
@@ -21,7 +21,7 @@ pub(super) fn cos_sin(table: &RotaryTable, max_positions: usize) -> Option<CosSi
             short,
             long,
         } => {
-            // No T is longer than `max_positions`: rows of the long set would only be read by mistake.
+            // No T is longer than `max_positions`, so the long set is not needed.
             if *n_short >= max_positions {
                 return Some(of_sets(&[(short, max_positions)]));
             }

@@ -1,4 +1,4 @@
-//! The weights that a decoder has: their names, shapes and order, and how they are handed over.
+//! The weights of a decoder: names, shapes and order, and the trait that provides them.
 
 use super::spec::{
     Attention, DecoderLayer, DecoderSpec, Norm, NormExtent, NormKind, NormPlacement,
@@ -20,23 +20,22 @@ impl Weight {
         self.shape[0]
     }
 
-    /// Values of a row.
+    /// Values per row.
     pub fn row_len(&self) -> usize {
         self.shape[1..].iter().product()
     }
 }
 
-/// Where the weights of a decoder come from, a few rows at a time, so that a checkpoint larger than
-/// the memory can be read.
+/// Provides a decoder's weights, a few rows at a time, so that a checkpoint larger than memory can be read.
 pub trait Weights {
     /// What can go wrong.
     type Error;
 
     /// Appends rows `rows` of `weight`, as f32, to `values`: `rows.len() * weight.row_len()` finite values.
-    /// Each weight that [`weights_of`] lists may be asked for more than once, in any order.
+    /// Each weight that [`weights_of`] lists may be requested more than once, in any order.
     ///
     /// # Errors
-    /// What is wrong with the source; nothing is to be used of `values` then.
+    /// Errors of the source; `values` must not be used then.
     fn read_rows(
         &self,
         weight: &Weight,

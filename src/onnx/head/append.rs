@@ -7,19 +7,19 @@ use crate::onnx::error::OnnxError;
 use crate::onnx::types::OpsetImport;
 use std::path::Path;
 
-/// The oldest operator set with every operator that the head is made of (`ScatterElements`,
-/// `GatherElements`, `TopK` with `sorted`).
+/// The oldest operator set that has all operators of the head (`ScatterElements`, `GatherElements`, `TopK` with
+/// `sorted`).
 pub const MIN_HEAD_OPSET: i64 = 11;
 
-/// Protobuf's limit of one message.
+/// Protobuf's limit on one message, in bytes.
 const MAX_MODEL_BYTES: u64 = i32::MAX as u64;
 
 /// The bytes of the model at `path` with a head appended, and the head's names. Weights in files
 /// next to the model stay there.
 ///
 /// # Errors
-/// A file that cannot be read; a model of operators before [`MIN_HEAD_OPSET`]; one that is too
-/// large for a single message already.
+/// A file that cannot be read; a model with an operator set older than [`MIN_HEAD_OPSET`]; one that is too
+/// large for a single message with the head.
 pub fn append_head(
     path: &Path,
     opset: &[OpsetImport],
@@ -47,7 +47,7 @@ pub fn append_head(
     }
 }
 
-/// The version of ONNX's own operators; `ai.onnx` is another name of the empty domain.
+/// The version of the standard operators; `ai.onnx` is another name for the empty domain.
 fn standard_opset(path: &Path, imports: &[OpsetImport]) -> Result<i64, OnnxError> {
     let is_standard = |import: &&OpsetImport| matches!(import.domain.as_str(), "" | "ai.onnx");
     match imports.iter().find(is_standard) {

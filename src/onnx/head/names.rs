@@ -1,10 +1,10 @@
-//! Names that a model has already.
+//! Avoids names that a model already uses.
 
 use crate::onnx::walk::MAX_DEPTH;
 use crate::onnx::wire::{Fields, WireFault, WireValue};
 
-/// `saltworks_head/`, or the first of `saltworks_head_2/`, `saltworks_head_3/`, … that no name of
-/// the model begins with.
+/// `saltworks_head/`, or the first of `saltworks_head_2/`, `saltworks_head_3/`, … with which no name in the
+/// model begins.
 pub(super) fn free_prefix(model: &[u8]) -> Result<String, WireFault> {
     let mut prefix = "saltworks_head/".to_owned();
     let mut number = 1;
@@ -22,7 +22,7 @@ fn model_has(model: &[u8], prefix: &str) -> Result<bool, WireFault> {
     })
 }
 
-/// Names inside subgraphs count: they may not hide those of the graph around them.
+/// Names inside subgraphs count too, since they may not shadow those of the enclosing graph.
 fn graph_has(graph: &[u8], prefix: &str, depth: u32) -> Result<bool, WireFault> {
     if depth > MAX_DEPTH {
         return Err(WireFault::Malformed);
@@ -31,7 +31,7 @@ fn graph_has(graph: &[u8], prefix: &str, depth: u32) -> Result<bool, WireFault> 
         1 => node_has(bytes, prefix, depth),
         5 => name_of(bytes, 8, prefix),
         11..=13 => name_of(bytes, 1, prefix),
-        // A sparse initializer is named by its values.
+        // A sparse initializer's name is in its values tensor.
         15 => any(bytes, |number, values| match number {
             1 => name_of(values, 8, prefix),
             _ => Ok(false),

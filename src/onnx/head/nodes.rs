@@ -1,4 +1,4 @@
-//! The head's nodes, in the forms of an operator set.
+//! The head's nodes, in the form of a given operator set.
 
 use super::spec::HeadSpec;
 use crate::onnx::build::Attribute;
@@ -9,7 +9,7 @@ use crate::onnx::wire::{put_bytes, put_message};
 /// From this opset on, axes to reduce over are an input; before, an attribute.
 const AXES_AS_INPUT_OPSET: i64 = 13;
 
-/// e^d of anything below is 0 in f32 (the least positive one is e^-103.3), and d e^d with it.
+/// Below this, e^d is 0 in f32 (the smallest positive value is e^-103.3), and so is d e^d.
 const LEAST_EXPONENT: f32 = -104.0;
 
 /// A graph to append.
@@ -36,7 +36,7 @@ impl HeadGraph {
         format!("{}{stem}", self.prefix)
     }
 
-    /// Everything from the logits to the outputs.
+    /// Adds all nodes from the logits to the outputs.
     pub(super) fn build(&mut self, spec: &HeadSpec<'_>) {
         let logits = self.usable_logits(spec);
         let ids = self.rank(&logits, spec.n_ranked);
@@ -48,7 +48,7 @@ impl HeadGraph {
         }
     }
 
-    /// Cut to the vocabulary, and in f32.
+    /// The logits cut to the vocabulary, in f32.
     fn usable_logits(&mut self, spec: &HeadSpec<'_>) -> String {
         let mut logits = spec.logits.name.clone();
         if spec.vocab_size < spec.n_logits {
@@ -96,7 +96,7 @@ impl HeadGraph {
         self.output(&target, DType::F32, 3);
     }
 
-    /// d = logit - max, and -inf at the ranked ids.
+    /// d = logit - max, with -inf at the ranked ids.
     fn others(&mut self, logits: &str, ids: &str) -> String {
         let ranked = self.name("ranked_logits");
         let max = self.slice_last("max_logit", &ranked, 1);
@@ -113,7 +113,7 @@ impl HeadGraph {
         )
     }
 
-    /// Of e^d, and of d e^d where -inf counts as 0. NaN is below nothing, so it stays and shows.
+    /// Sums of e^d and of d e^d, where -inf counts as 0. NaN compares as not less, so it stays visible.
     fn sums(&mut self, others: &str) {
         let exp = self.node("Exp", "exp", &[others], &[]);
         self.sum("other_sum", &exp);
@@ -149,7 +149,7 @@ impl HeadGraph {
         self.output(&sum, DType::F32, 2);
     }
 
-    /// The first `n` of the last dimension.
+    /// The first `n` entries of the last dimension.
     fn slice_last(&mut self, stem: &str, of: &str, n: i64) -> String {
         let bounds = [("start", 0), ("end", n), ("axis", -1)];
         let [start, end, axis] =
@@ -170,14 +170,14 @@ impl HeadGraph {
         self.node("Constant", stem, &[], &[value])
     }
 
-    /// A node with one output, which is named `stem`.
+    /// Adds a node with one output named `stem`.
     fn node(&mut self, op: &str, stem: &str, inputs: &[&str], settings: &[Attribute]) -> String {
         let output = self.name(stem);
         self.push(op, inputs, std::slice::from_ref(&output), settings);
         output
     }
 
-    /// A node named as its first output is.
+    /// Adds a node that is named after its first output.
     fn push(&mut self, op: &str, inputs: &[&str], outputs: &[String], settings: &[Attribute]) {
         self.nodes.push(NodeProto {
             input: inputs.iter().map(|&input| input.to_owned()).collect(),
@@ -197,7 +197,7 @@ impl HeadGraph {
         });
     }
 
-    /// As the `graph` field of a model.
+    /// The graph encoded as the `graph` field of a model.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut graph = Vec::new();
         for node in &self.nodes {

@@ -1,17 +1,17 @@
-//! What a head is asked for, and what it gives.
+//! Settings of a head, and the names of its inputs and outputs.
 
 use crate::onnx::types::TensorInfo;
 
-/// What a head is to give.
+/// Settings of a head.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HeadSpec<'a> {
     /// The model's logits `[B, T, n_logits]`, f32, f16 or bf16.
     pub logits: &'a TensorInfo,
-    /// Logits a position, a padded head counted.
+    /// Logits per position, including padding.
     pub n_logits: u64,
-    /// V: the logits past it are left out.
+    /// V: logits past it are omitted.
     pub vocab_size: u64,
-    /// M: ids ranked a position, 1 to V.
+    /// M: ids ranked per position, 1 to V.
     pub n_ranked: u64,
     /// 1 / tau of each extra temperature.
     pub inv_taus: &'a [f32],
@@ -22,14 +22,14 @@ pub struct HeadSpec<'a> {
 pub struct ReductionHead {
     /// Input i64 `[B, T, 1]`: the target of each position.
     pub targets: String,
-    /// f32 `[B, T, M]`: the best logits, falling.
+    /// f32 `[B, T, M]`: the top logits in decreasing order.
     pub ranked_logits: String,
-    /// i64 `[B, T, M]`: their ids. Where logits are equal ONNX asks for the lower id first, at the
-    /// border of M too; not every device does that.
+    /// i64 `[B, T, M]`: their ids. For equal logits ONNX requires the lower id first, also at the boundary of
+    /// M, but not every device does that.
     pub ranked_ids: String,
     /// f32 `[B, T, 1]`: the target's logit.
     pub target_logits: String,
-    /// f32 `[B, T]`: sum of e^d over the ids that are not ranked, d = logit - max.
+    /// f32 `[B, T]`: sum of e^d over the unranked ids, d = logit - max.
     pub other_sum: String,
     /// f32 `[B, T]`: sum of d e^d over them.
     pub other_weighted_sum: String,

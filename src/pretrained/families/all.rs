@@ -3,7 +3,7 @@
 use super::family::Family;
 use super::{gemma, gpt_neox, gpt2, llama, phi3, variants};
 
-/// Every family that is read.
+/// Every supported family.
 pub(in crate::pretrained) static FAMILIES: &[Family] = &[
     llama::LLAMA,
     variants::MISTRAL,
@@ -20,7 +20,7 @@ pub(in crate::pretrained) static FAMILIES: &[Family] = &[
     gpt2::GPT2,
 ];
 
-/// All of them, for a message.
+/// A list of them, for a message.
 pub(in crate::pretrained) fn list() -> String {
     let names: Vec<String> = FAMILIES
         .iter()

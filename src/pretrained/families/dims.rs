@@ -1,15 +1,15 @@
-//! Dimensions that all families have, by the words of most of them.
+//! Dimensions that all families have, under the keys that most of them use.
 
 use crate::onnx::decoder::Activation;
 use crate::pretrained::PretrainedError;
 use crate::pretrained::section::Section;
 
 const CORRECT: &str = "correct the configuration";
-/// More than any model has: memory for a description is taken by it before the weights are seen.
+/// More than any model has. A limit is needed because the description is allocated before the weights are read.
 const MAX_LAYERS: usize = 4096;
-/// Rotary tables have a row for each.
+/// Limits the rows of rotary tables.
 const MAX_POSITIONS: usize = 1 << 24;
-/// Rotary tables have a frequency for each pair.
+/// Limits the frequencies of rotary tables, one per pair.
 const MAX_HEAD_DIM: usize = 1 << 16;
 
 /// Dimensions of a decoder of this kind.
@@ -29,11 +29,11 @@ pub struct LlamaDims {
     pub head_dim: usize,
     /// F, inner width of the feed-forward block.
     pub d_ff: usize,
-    /// Longest sequence, but for what rope scaling adds.
+    /// Longest sequence, before rope scaling.
     pub max_positions: usize,
 }
 
-/// What a family has where the configuration does not say; none where it has to.
+/// A family's defaults for missing keys; `None` if there is no fixed default.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DimDefaults {
     pub(super) n_kv_heads: Option<usize>,
@@ -45,7 +45,7 @@ pub(super) fn dims(config: &Section, defaults: DimDefaults) -> Result<LlamaDims,
     let d_model = config.count("hidden_size", None)?;
     let n_heads = config.count("num_attention_heads", None)?;
     let n_kv_heads = match config.has("num_key_value_heads") {
-        // Null is as many as there are query heads; no key is the family's own number.
+        // Null means as many as query heads; a missing key means the family's default.
         true => config.count("num_key_value_heads", Some(n_heads))?,
         false => defaults.n_kv_heads.unwrap_or(n_heads),
     };

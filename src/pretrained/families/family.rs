@@ -8,23 +8,23 @@ use crate::pretrained::section::Section;
 /// A kind of model.
 #[derive(Debug)]
 pub(in crate::pretrained) struct Family {
-    /// As `model_type` names it.
+    /// Its `model_type`.
     pub(in crate::pretrained) model_type: &'static str,
-    /// As people call it.
+    /// Its common name.
     pub(in crate::pretrained) name: &'static str,
-    /// As `architectures` names it with its language-model head.
+    /// Its name in `architectures`, with the language-model head.
     pub(in crate::pretrained) architecture: &'static str,
-    /// What the configuration says; reads or refuses every key that matters.
+    /// Reads the configuration; reads or refuses every key that matters.
     pub(in crate::pretrained) read: fn(&Section) -> Result<DecoderSpec, PretrainedError>,
-    /// In front of the number of a layer, in names of its tensors.
+    /// Prefix of the layer number in tensor names.
     pub(in crate::pretrained) layers: &'static str,
-    /// Which tensor a weight is, without `.weight` and `.bias`, and in a layer without what names the layer. Later
-    /// ones go before earlier ones.
+    /// Maps weights to tensors, without `.weight` and `.bias`, and within a layer without the layer's prefix.
+    /// Later tables take precedence.
     pub(in crate::pretrained) tensors: &'static [&'static [Entry]],
-    /// In front of the names of all tensors but the head; files of the model without a head lack it.
+    /// Prefix of all tensor names but the head's; absent in files saved without a head.
     pub(in crate::pretrained) base: &'static str,
-    /// Ends of the names of tensors that follow from the configuration: older files hold them.
+    /// Suffixes of tensors that follow from the configuration, which older files contain.
     pub(in crate::pretrained) computed: &'static [&'static str],
-    /// Whether releases bring a copy of the code that transformers has by now.
+    /// Whether releases come with a copy of code that is now in transformers.
     pub(in crate::pretrained) may_bring_code: bool,
 }

@@ -48,11 +48,11 @@ const SANDWICH: &[Entry] = &[
     ("feed_forward.norm", "pre_feedforward_layernorm", Cut::Whole),
 ];
 
-/// The window where the configuration does not say.
+/// Default window.
 const WINDOW: usize = 4096;
 
 fn gemma(config: &Section) -> Result<DecoderSpec, PretrainedError> {
-    // First releases say gelu, and mean its tanh form; they have a second key for it.
+    // The first releases say gelu but mean its tanh form, for which they have a second key.
     const TANH: &str = "gelu_pytorch_tanh";
     let name = config.text("hidden_act")?;
     let name = name.filter(|&name| name != "gelu").unwrap_or(TANH);
@@ -152,7 +152,7 @@ fn read_scale(config: &Section, spec: &mut DecoderSpec) -> Result<(), Pretrained
     Ok(())
 }
 
-/// Local layers by `layer_types`, else all but every `interval`-th.
+/// Local layers by `layer_types`, else all except every `interval`-th.
 fn read_windows(
     config: &Section,
     spec: &mut DecoderSpec,
@@ -163,7 +163,7 @@ fn read_windows(
     read_local_layers(config, spec, window, is_local)
 }
 
-/// A cap; null is none, no key is the family's default.
+/// A soft-cap; null means none, a missing key the family's default.
 fn soft_cap(
     config: &Section,
     key: &str,

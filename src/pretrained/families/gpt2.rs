@@ -76,7 +76,7 @@ fn gpt2(config: &Section) -> Result<DecoderSpec, PretrainedError> {
     config.only("add_cross_attention", &Value::Bool(false), remedy)?;
     let vocab_size = config.count("vocab_size", None)?;
     let max_positions = config.count("n_positions", Some(1024))?;
-    // An older word for the same.
+    // An older name for the same.
     config.only("n_ctx", &max_positions.into(), "correct the configuration")?;
     Ok(DecoderSpec {
         vocab_size,

@@ -1,4 +1,4 @@
-//! GPT-NeoX (Pythia): LayerNorm, both halves side by side, a part of each head rotated.
+//! GPT-NeoX (Pythia): LayerNorm, attention and feed-forward in parallel, a part of each head rotated.
 
 use super::dims::{DimDefaults, activation, dims};
 use super::family::Family;
@@ -59,7 +59,7 @@ fn gpt_neox(config: &Section) -> Result<DecoderSpec, PretrainedError> {
         ..ROPE_DEFAULTS
     };
     let rope = rope_parameters(config, &defaults, dims.head_dim)?;
-    // Later files name both once more.
+    // Later files repeat both.
     config.only(
         "rope_theta",
         &rope.theta.into(),

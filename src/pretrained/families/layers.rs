@@ -1,14 +1,14 @@
-//! Layers that differ from each other: windows and positions.
+//! Settings that differ between layers: windows and positions.
 
 use crate::onnx::decoder::DecoderSpec;
 use crate::pretrained::PretrainedError;
 use crate::pretrained::section::Section;
 
-/// Words of `layer_types`.
+/// Values in `layer_types`.
 const LAYER_TYPES: [&str; 2] = ["full_attention", "sliding_attention"];
 
-/// Gives `window` to the layers that attend within one only: by `layer_types`, else by `otherwise`. Says which they
-/// are; they need a window.
+/// Gives `window` to the local layers: those in `layer_types`, else those by `otherwise`. Returns which layers are
+/// local; they need a window.
 pub(super) fn read_local_layers(
     config: &Section,
     spec: &mut DecoderSpec,
@@ -38,7 +38,7 @@ pub(super) fn set_window(spec: &mut DecoderSpec, window: Option<usize>) {
     }
 }
 
-/// `sliding_window`; null is none, no key is the family's default.
+/// `sliding_window`; null means none, a missing key the family's default.
 pub(super) fn sliding_window(
     config: &Section,
     default: Option<usize>,

@@ -44,7 +44,7 @@ pub(super) const PRE_NORMS: &[Entry] = &[
     ("feed_forward.norm", "post_attention_layernorm", Cut::Whole),
 ];
 
-/// What a family of this kind has where the configuration does not say.
+/// A family's defaults for missing keys.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Defaults {
     pub(super) dims: DimDefaults,
@@ -64,7 +64,7 @@ pub(super) const DEFAULTS: Defaults = Defaults {
     is_tied: false,
 };
 
-/// The tensor of a weight of a Llama; none where it has no such weight.
+/// The tensor of a Llama's weight; `None` if it has no such weight.
 pub fn llama_tensor(weight: &str) -> Option<String> {
     tensor_of(LLAMA.layers, LLAMA.tensors, weight).map(|(tensor, ..)| tensor)
 }
@@ -75,7 +75,7 @@ fn llama(config: &Section) -> Result<DecoderSpec, PretrainedError> {
     Ok(spec)
 }
 
-/// A decoder of this kind without biases and windows, by the keys that all such families have.
+/// A Llama-like decoder without biases and windows, from the keys that such families share.
 pub(super) fn like_llama(
     config: &Section,
     defaults: &Defaults,
@@ -91,7 +91,7 @@ pub(super) fn like_llama(
     Ok(decoder(&dims, &rope, norm, activation, is_tied))
 }
 
-/// A Llama without biases, of a norm's epsilon.
+/// A Llama without biases, with RMSNorm of epsilon `norm_eps`.
 pub fn llama_decoder(
     dims: &LlamaDims,
     rope: &RopeParameters,
@@ -105,7 +105,7 @@ pub fn llama_decoder(
     decoder(dims, rope, norm, Activation::Silu, is_tied)
 }
 
-/// The description, all layers alike.
+/// The description of a decoder with identical layers.
 pub(super) fn decoder(
     dims: &LlamaDims,
     rope: &RopeParameters,
@@ -150,7 +150,7 @@ pub(super) fn decoder(
     }
 }
 
-/// A head without anything special.
+/// A plain head.
 pub(super) fn head(vocab_size: usize, is_tied: bool) -> Head {
     Head {
         n_logits: vocab_size,
@@ -161,7 +161,7 @@ pub(super) fn head(vocab_size: usize, is_tied: bool) -> Head {
     }
 }
 
-/// `attention_bias`, of all four projections, and `mlp_bias`, of all three.
+/// `attention_bias` for all four projections, and `mlp_bias` for all three.
 pub(super) fn read_biases(config: &Section, spec: &mut DecoderSpec) -> Result<(), PretrainedError> {
     let has_bias = config.flag("mlp_bias", false)?;
     for layer in &mut spec.layers {
@@ -171,7 +171,7 @@ pub(super) fn read_biases(config: &Section, spec: &mut DecoderSpec) -> Result<()
     read_attention_bias(config, spec)
 }
 
-/// `attention_bias`, of all four projections.
+/// `attention_bias` for all four projections.
 pub(super) fn read_attention_bias(
     config: &Section,
     spec: &mut DecoderSpec,

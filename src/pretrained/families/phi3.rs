@@ -45,12 +45,12 @@ fn phi3(config: &Section) -> Result<DecoderSpec, PretrainedError> {
         ..DEFAULTS
     };
     let mut spec = like_llama(config, &defaults)?;
-    // Files of its first releases name them, and none has them.
+    // Early releases have these keys, always false.
     let remedy = "transformers has no biases in this family";
     for key in ["attention_bias", "mlp_bias"] {
         config.only(key, &false.into(), remedy)?;
     }
-    // Of Phi-4-mini: every layer attends to all, and nothing is interpolated.
+    // Keys of Phi-4-mini: full attention in every layer, no interpolation.
     for key in ["full_attn_mod", "interpolate_factor"] {
         config.only(key, &1.into(), "transformers has it in no other way")?;
     }

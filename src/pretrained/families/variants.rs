@@ -1,4 +1,4 @@
-//! Families that are Llama with one thing or two changed.
+//! Families that are Llama with one or two changes.
 
 use super::dims::DimDefaults;
 use super::family::Family;
@@ -108,7 +108,7 @@ fn qwen2(config: &Section) -> Result<DecoderSpec, PretrainedError> {
     Ok(spec)
 }
 
-/// Norms of queries and keys, a head each.
+/// Norms of queries and keys, per head.
 fn qwen3(config: &Section) -> Result<DecoderSpec, PretrainedError> {
     let mut spec = like_llama(config, &with_dims(Some(32), Some(128), 32768))?;
     read_attention_bias(config, &mut spec)?;
@@ -117,7 +117,7 @@ fn qwen3(config: &Section) -> Result<DecoderSpec, PretrainedError> {
     Ok(spec)
 }
 
-/// Norms behind both halves, and of all heads' queries and keys together.
+/// Norms after both halves of a layer, and over the queries and keys of all heads together.
 fn olmo2(config: &Section) -> Result<DecoderSpec, PretrainedError> {
     let defaults = Defaults {
         norm_eps: 1e-5,
@@ -157,14 +157,14 @@ fn smollm3(config: &Section) -> Result<DecoderSpec, PretrainedError> {
     }
     let is_used = config.flag("use_sliding_window", false)?;
     let window = sliding_window(config, None)?.filter(|_| is_used);
-    // Published files have it from Qwen2; this family does not read it.
+    // Published files have this key of Qwen2, but the family ignores it.
     config.pass_over(&["max_window_layers"]);
     let is_local = |idx: usize| window.is_some() && !is_rotated[idx];
     read_local_layers(config, &mut spec, window, is_local)?;
     Ok(spec)
 }
 
-/// Multipliers.
+/// Multipliers of embedding, attention, residuals and logits.
 fn granite(config: &Section) -> Result<DecoderSpec, PretrainedError> {
     let mut spec = like_llama(config, &DEFAULTS)?;
     read_biases(config, &mut spec)?;
@@ -196,7 +196,7 @@ fn read_upper_windows(config: &Section, spec: &mut DecoderSpec) -> Result<(), Pr
         .get("max_window_layers")
         .and_then(|value| value.as_u64())
     {
-        // Not one layer below the first.
+        // `count` would refuse 0.
         Some(0) => 0,
         _ => config.count("max_window_layers", Some(28))?,
     };

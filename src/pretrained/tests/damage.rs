@@ -2,7 +2,7 @@ use super::*;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-/// The weights of a copy anew: each may be changed, renamed or left out, and others put in.
+/// Rewrites the weights of a copy: `change` may alter, rename or omit each.
 fn rewrite(
     copy: &Copy,
     change: impl Fn(&str, Dtype, &[usize], &[u8]) -> Option<(String, Dtype, Vec<usize>, Vec<u8>)>,

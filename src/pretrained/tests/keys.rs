@@ -1,6 +1,6 @@
 use super::*;
 
-/// Fixture, key, value: all refused by name, with what was found.
+/// Fixture, key, value: all are refused by name, with the value found.
 fn refused() -> Vec<(&'static str, &'static str, Value)> {
     vec![
         ("llama", "model_type", json!("bert")),

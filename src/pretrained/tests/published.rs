@@ -1,8 +1,8 @@
-//! Keys of `config.json` as published models have them: each is read or known.
+//! Keys in `config.json` of published models: each is read or known.
 
 use super::*;
 
-/// What all of them have, of a small size.
+/// The keys that all of them have, with small sizes.
 fn with(more: Value) -> Value {
     let mut config = json!({
         "bos_token_id": 1, "eos_token_id": 2, "initializer_range": 0.02, "torch_dtype": "bfloat16",
@@ -173,7 +173,7 @@ fn published() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// Phi3Config of transformers has 4096 there, whatever the longest sequence.
+/// The default in transformers' Phi3Config is 4096, whatever the longest sequence.
 #[test]
 fn phi3_without_its_original_length_has_that_of_transformers() {
     let dir = tempfile::tempdir().unwrap();

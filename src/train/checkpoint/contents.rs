@@ -1,4 +1,4 @@
-//! What a checkpoint holds, into its files and back.
+//! Writes and reads a checkpoint's contents.
 
 use super::error::{CheckpointError, Fault};
 use super::store::{Checkpoint, CheckpointStore};
@@ -15,7 +15,7 @@ use std::path::Path;
 
 /// Moments of AdamW.
 const OPTIMIZER: &str = "optimizer.safetensors";
-/// Weights, by Hugging Face's name.
+/// Weights, under Hugging Face's file name.
 const MODEL: &str = "model.safetensors";
 /// Dimensions.
 const CONFIG: &str = "config.json";
@@ -24,14 +24,14 @@ const STATE: &str = "state.json";
 const FIRST_MOMENT: &str = "m.";
 const SECOND_MOMENT: &str = "v.";
 
-/// What is written.
+/// The contents to write.
 #[derive(Clone, Copy)]
 pub struct Contents<'a, S> {
     /// Weights.
     pub params: &'a Params,
-    /// Beginning and end of a document, for `config.json`.
+    /// Ids of the beginning and end of a document, for `config.json`.
     pub special: &'a SpecialIds,
-    /// `tokenizer.json`, to go next to the weights.
+    /// Bytes of `tokenizer.json`, to be written next to the weights.
     pub tokenizer_json: Option<&'a [u8]>,
     /// Moments.
     pub optimizer: &'a AdamW,
@@ -43,7 +43,7 @@ impl CheckpointStore {
     /// Saves a checkpoint of `step`, whole or not at all.
     ///
     /// # Errors
-    /// [`CheckpointError`] from the storage, or of weights that are not finite; what was there stays.
+    /// [`CheckpointError`] from the storage, or for weights that are not finite; an earlier checkpoint stays.
     pub fn save_contents<S: Serialize>(
         &self,
         step: u64,
@@ -71,10 +71,10 @@ impl<S: Serialize> Contents<'_, S> {
 }
 
 impl Checkpoint {
-    /// The rest of the state, as [`Contents::state`] was.
+    /// The rest of the state, from [`Contents::state`].
     ///
     /// # Errors
-    /// [`CheckpointError::DoesNotFit`] for what a later version may have written.
+    /// [`CheckpointError::DoesNotFit`] if it cannot be parsed, perhaps because a later version wrote it.
     pub fn state<S: DeserializeOwned>(&self) -> Result<S, CheckpointError> {
         self.check_lists(&[STATE])?;
         let path = self.dir.join(STATE);
@@ -92,7 +92,7 @@ impl Checkpoint {
     /// Weights and moments of a model of these dimensions.
     ///
     /// # Errors
-    /// [`CheckpointError::DoesNotFit`] where it holds another model; tensors that cannot be read.
+    /// [`CheckpointError::DoesNotFit`] if it holds another model; tensors that cannot be read.
     pub fn weights(&self, spec: &ModelSpec) -> Result<(Params, AdamW), CheckpointError> {
         self.check_model(spec)?;
         let mut params = Params::blank(spec);
@@ -121,7 +121,7 @@ impl Checkpoint {
         })
     }
 
-    /// What the seal does not list was not checked.
+    /// Refuses files that the seal does not list, since they were not checked.
     fn check_lists(&self, names: &[&str]) -> Result<(), CheckpointError> {
         let is_listed = |name: &&&str| self.seal.files.contains_key(**name);
         match names.iter().find(|name| !is_listed(name)) {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 /// An error of saving or reading checkpoints.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    /// A checkpoint that is not what was saved.
+    /// A checkpoint that differs from what was saved.
     #[error("the checkpoint {} is damaged: {fault}; {remedy}", dir.display())]
     Damaged {
         /// The checkpoint.
@@ -18,24 +18,24 @@ pub enum CheckpointError {
         /// Which one to take instead.
         remedy: String,
     },
-    /// A checkpoint that was asked for is not there.
+    /// The requested checkpoint is missing.
     #[error("there is no checkpoint step-{step} in {}: {there}", dir.display())]
     NotThere {
         /// Where it was looked for.
         dir: PathBuf,
-        /// Step asked for.
+        /// Requested step.
         step: u64,
-        /// Those that are there.
+        /// The existing ones, as text.
         there: String,
     },
-    /// A checkpoint that holds another model than its own files say, or than the configuration.
+    /// A checkpoint whose contents do not match its own files or the configuration.
     #[error("the checkpoint {} does not match: {what} is {got}, expected {expected}; {remedy}", dir.display())]
     DoesNotFit {
         /// The checkpoint.
         dir: PathBuf,
         /// Tensor or field.
         what: String,
-        /// As the configuration has it.
+        /// Value in the configuration.
         expected: String,
         /// As found.
         got: String,
@@ -56,7 +56,7 @@ impl From<ExportError> for CheckpointError {
     }
 }
 
-/// Why a checkpoint is not taken.
+/// Why a checkpoint is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// Its `checkpoint.json`, which is written last, is missing.
@@ -75,7 +75,7 @@ pub enum Fault {
         /// The version found.
         got: u32,
     },
-    /// Says of itself that it is of another step.
+    /// It claims to be of another step.
     #[error("checkpoint.json says step {got}, but the directory's name says step {expected}")]
     OtherStep {
         /// By name.
@@ -83,7 +83,7 @@ pub enum Fault {
         /// By content.
         got: u64,
     },
-    /// A file is listed wrongly, or not there.
+    /// A file is missing.
     #[error("{file} is missing")]
     Missing {
         /// Name inside the checkpoint.
@@ -114,7 +114,7 @@ pub enum Fault {
     Io {
         /// Name inside the checkpoint.
         file: String,
-        /// What the system said.
+        /// The system's error.
         reason: String,
     },
 }
@@ -137,7 +137,7 @@ impl Classified for CheckpointError {
 }
 
 impl CheckpointError {
-    /// The same for whoever says what to do about a full disk himself.
+    /// The same error without its remedy, for callers that say themselves what to do about a full disk.
     #[must_use]
     pub fn without_remedy(self) -> Self {
         match self {

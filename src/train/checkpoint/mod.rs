@@ -9,15 +9,15 @@
 //!   checkpoint.json          size and BLAKE3 of the files above, written last
 //! ```
 //!
-//! A checkpoint is written under a hidden name beside its own, every file and then the directory is
-//! fsynced, and it gets its name by one rename: a process killed at any instant leaves the older
-//! ones as they were, and at most a hidden directory that the next run sweeps. So a `step-N` that
-//! lacks its `checkpoint.json`, or has a file that is not as it says, was damaged by something else;
-//! it is refused, and the last good one is named.
+//! A checkpoint is written to a hidden directory next to its final path; every file and then the directory is
+//! fsynced, and one rename publishes it. A process killed at any time leaves older checkpoints unchanged, and
+//! at most a hidden directory that the next run removes. So a `step-N` without its `checkpoint.json`, or with a
+//! file that does not match it, was damaged by something else; it is refused, and the error names the last good
+//! one.
 //!
-//! Old ones are removed only after the new one is whole, and by a rename first, so that a kill in
-//! the midst of a removal leaves no half one under its name. Those that a run went back behind are not
-//! removed: they become `step-N.abandoned`, which is no checkpoint's name.
+//! Old checkpoints are removed only once the new one is complete, and are renamed first, so that a kill during
+//! the removal leaves no partial checkpoint under its name. If a run resumes from an earlier step, later
+//! checkpoints are not removed but renamed to `step-N.abandoned`, which is not the name of a checkpoint.
 
 mod contents;
 mod error;

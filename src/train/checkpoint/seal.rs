@@ -6,24 +6,24 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Name of the file that makes a checkpoint whole.
+/// Name of the file that completes a checkpoint.
 pub(super) const SEAL_NAME: &str = "checkpoint.json";
 /// Version of the layout of a checkpoint.
 pub const CHECKPOINT_FORMAT_VERSION: u32 = 1;
 
-/// What `checkpoint.json` says.
+/// The contents of `checkpoint.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Seal {
     /// [`CHECKPOINT_FORMAT_VERSION`] of the writer.
     pub format_version: u32,
-    /// Steps that were done when it was saved.
+    /// Steps completed when it was saved.
     pub step: u64,
     /// Every other file, by name.
     pub files: BTreeMap<String, FileHash>,
 }
 
-/// The version alone, which decides whether the rest can be read.
+/// Only the version, which decides whether the rest can be read.
 #[derive(Deserialize)]
 struct Header {
     format_version: u32,
@@ -50,7 +50,7 @@ impl Seal {
     /// Reads `checkpoint.json` and compares every file with it.
     ///
     /// # Errors
-    /// A fault of the checkpoint; or a file that the system refused to read, of which nothing is known.
+    /// A fault of the checkpoint, or a file that the system refused to read, whose state is unknown.
     pub(super) fn check(dir: &Path, step: u64) -> Result<Self, Unfit> {
         let seal = Self::read(dir)?;
         if seal.step != step {
@@ -104,7 +104,7 @@ fn names_in(dir: &Path) -> Result<Vec<String>, CheckpointError> {
 }
 
 fn check_file(dir: &Path, file: &str, expected: &FileHash) -> Result<(), Unfit> {
-    // What a checkpoint lists lies in it, and nowhere else.
+    // A checkpoint may only list files inside it.
     let is_name = Path::new(file).file_name().is_some_and(|name| name == file);
     if !is_name {
         let what = format!("it lists {file:?}, which is not the name of a file in it");
@@ -137,12 +137,12 @@ fn check_file(dir: &Path, file: &str, expected: &FileHash) -> Result<(), Unfit> 
     Ok(())
 }
 
-/// Why a checkpoint is not taken.
+/// Why a checkpoint is not accepted.
 #[derive(Debug)]
 pub(super) enum Unfit {
-    /// It is not what was saved.
+    /// It differs from what was saved.
     Damaged(Fault),
-    /// The system refused to read it; it may be sound.
+    /// The system refused to read it; it may be intact.
     Unread(StorageError),
 }
 
@@ -152,7 +152,7 @@ impl From<Fault> for Unfit {
     }
 }
 
-/// What is no fault of the file is none of the checkpoint.
+/// Tells a refusal by the system, which does not condemn the checkpoint, from a fault of the file.
 fn refused(file: &str, error: StorageError) -> Unfit {
     if error.is_refusal() {
         return Unfit::Unread(error);

@@ -1,4 +1,4 @@
-//! The checkpoints of a run: saved whole, checked whole, removed whole.
+//! The checkpoints of a run, which are always saved, checked and removed as a whole.
 
 use super::error::{CheckpointError, Fault};
 use super::seal::{Seal, Unfit};
@@ -6,15 +6,15 @@ use crate::storage::{StorageError, is_there, remove_tree, rename_dir, replace_di
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// In front of the step in a checkpoint's name.
+/// Prefix of the step in a checkpoint's name.
 const NAME_PREFIX: &str = "step-";
 /// A checkpoint that is being written.
 const IN_WORK: &str = "part";
-/// One that another is taking the place of.
+/// A checkpoint that is being replaced.
 const REPLACED: &str = "old";
-/// One that is being removed.
+/// A checkpoint that is being removed.
 const GONE: &str = "gone";
-/// Behind the name of one that the run went back behind.
+/// Suffix of a checkpoint from which the run went back to an earlier one.
 const ABANDONED: &str = "abandoned";
 
 /// `RUN/checkpoints`. Only the process that holds the lock of the run writes there.
@@ -23,14 +23,14 @@ pub struct CheckpointStore {
     dir: PathBuf,
 }
 
-/// A checkpoint whose every file was found to be what was saved.
+/// A checkpoint, all files of which were verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
     /// The directory.
     pub dir: PathBuf,
-    /// Steps that were done.
+    /// Steps completed.
     pub step: u64,
-    /// What `checkpoint.json` says.
+    /// The contents of `checkpoint.json`.
     pub seal: Seal,
 }
 
@@ -42,20 +42,20 @@ impl CheckpointStore {
         }
     }
 
-    /// The checkpoints among which `checkpoint` (RUN/checkpoints/step-N) is, and its step; `None` for a
-    /// path of another form. Nothing need exist.
+    /// The store that contains `checkpoint` (RUN/checkpoints/step-N), and its step; `None` for a path of
+    /// another form. Nothing needs to exist.
     pub fn containing(checkpoint: &Path) -> Option<(Self, u64)> {
         let step = step_of(checkpoint.file_name()?.to_str()?)?;
         let dir = checkpoint.parent()?.to_path_buf();
         Some((Self { dir }, step))
     }
 
-    /// Where the checkpoint of `step` is, or would be.
+    /// The path of the checkpoint of `step`, whether it exists or not.
     pub fn path(&self, step: u64) -> PathBuf {
         self.dir.join(format!("{NAME_PREFIX}{step}"))
     }
 
-    /// Steps of which there is a checkpoint, good or not, rising.
+    /// Steps with a checkpoint, good or not, in increasing order.
     ///
     /// # Errors
     /// [`StorageError`] with the path; a directory that does not exist has none.
@@ -69,11 +69,11 @@ impl CheckpointStore {
         Ok(steps)
     }
 
-    /// Saves what `fill` writes into the directory it is given, which becomes the checkpoint of
-    /// `step` only when all of it is on the disk. One that has the name already is replaced.
+    /// Saves what `fill` writes into the directory that it is given, which becomes the checkpoint of `step`
+    /// only once all of it is on disk. An existing one is replaced.
     ///
     /// # Errors
-    /// Those of `fill`, and [`CheckpointError::Storage`]; what was there before stays.
+    /// Errors of `fill`, and [`CheckpointError::Storage`]; an earlier checkpoint stays.
     pub fn save(
         &self,
         step: u64,
@@ -84,7 +84,7 @@ impl CheckpointStore {
             .fill(step, &part, fill)
             .and_then(|()| self.put_in_place(step, &part));
         if let Err(error) = filled {
-            // Best effort: the next run sweeps what cannot be removed.
+            // Best effort: the next run removes what is left.
             let _ = std::fs::remove_dir_all(&part);
             return Err(error);
         }
@@ -109,12 +109,11 @@ impl CheckpointStore {
         Ok(replace_dir(part, &self.path(step), &old)?)
     }
 
-    /// The checkpoint of `step`, every hash of it checked.
+    /// The checkpoint of `step`, with all hashes checked.
     ///
     /// # Errors
-    /// [`CheckpointError::NotThere`], listing those that are;
-    /// [`CheckpointError::Damaged`], naming the last good one before it; one that could not be read,
-    /// which may be sound.
+    /// [`CheckpointError::NotThere`], listing the existing ones; [`CheckpointError::Damaged`], naming the last
+    /// good one before it; a storage error for one that could not be read, which may be intact.
     pub fn at(&self, step: u64) -> Result<Checkpoint, CheckpointError> {
         let dir = self.path(step);
         if !is_there(&dir)? {
@@ -131,7 +130,7 @@ impl CheckpointStore {
         }
     }
 
-    /// The checkpoint of the largest step, every hash of it checked; `None` if there is none at all.
+    /// The checkpoint of the largest step, with all hashes checked; `None` if there are none.
     ///
     /// # Errors
     /// [`CheckpointError::Damaged`], naming the last good one before it.
@@ -164,8 +163,8 @@ impl CheckpointStore {
         Ok(CheckpointError::Damaged { dir, fault, remedy })
     }
 
-    /// Removes what the policy does not keep among the checkpoints up to `newest`, which is whole:
-    /// all but the last `keep_last`, and those whose step `is_kept` for good.
+    /// Removes checkpoints up to `newest`, which is complete, except the last `keep_last` and those for which
+    /// `is_kept`.
     ///
     /// # Errors
     /// [`StorageError`] with the path.
@@ -189,9 +188,8 @@ impl CheckpointStore {
         Ok(())
     }
 
-    /// Moves every checkpoint past `step` aside, good or not, the latest first: the run resumes from
-    /// `step`, and none of them is its latest any more. They stay, as `step-N.abandoned`, for whoever
-    /// still wants them. Returns the new paths.
+    /// Renames every checkpoint past `step`, good or not, latest first, since the run resumes from `step` and
+    /// none of them may count as its latest. They are kept as `step-N.abandoned`. Returns the new paths.
     ///
     /// # Errors
     /// [`StorageError`] with the path.
@@ -206,7 +204,7 @@ impl CheckpointStore {
         moved.collect()
     }
 
-    /// A name for the checkpoint of `step` that none abandoned before has.
+    /// An unused name for the abandoned checkpoint of `step`.
     fn free_name(&self, step: u64) -> PathBuf {
         let first = self.dir.join(format!("{NAME_PREFIX}{step}.{ABANDONED}"));
         let numbered = (2_u64..).map(|n| first.with_extension(format!("{ABANDONED}-{n}")));
@@ -215,8 +213,7 @@ impl CheckpointStore {
         free.unwrap_or(first)
     }
 
-    /// Removes what killed saves left, and puts back a checkpoint that was to be replaced by one
-    /// that never came.
+    /// Removes leftovers of killed saves, and restores a checkpoint whose replacement was never completed.
     ///
     /// # Errors
     /// [`StorageError`] with the path.
@@ -253,7 +250,7 @@ impl CheckpointStore {
     }
 }
 
-/// The step of `step-N`, written as [`CheckpointStore::path`] writes it.
+/// The step of `step-N`, if spelled as by [`CheckpointStore::path`].
 pub fn step_of(name: &str) -> Option<u64> {
     let step = name.strip_prefix(NAME_PREFIX)?.parse().ok()?;
     (name == format!("{NAME_PREFIX}{step}")).then_some(step)

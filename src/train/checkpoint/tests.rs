@@ -6,7 +6,7 @@ use crate::train::model::{ModelSpec, Params};
 use crate::train::ops::AdamW;
 use std::path::{Path, PathBuf};
 
-/// What stands for the files of a checkpoint where only their safety is looked at.
+/// Stand-ins for a checkpoint's files, for tests of crash safety.
 const FILES: [&str; 4] = [
     "config.json",
     "model.safetensors",
@@ -181,7 +181,7 @@ fn an_operation_that_fails_while_a_checkpoint_is_replaced_loses_neither() {
     }
 }
 
-/// The moments at which a kill can fall: each prefix of the files, in the hidden directory.
+/// The state after a kill: a prefix of the files, in the hidden directory.
 fn killed_after(store: &CheckpointStore, step: u64, n_files: usize) -> PathBuf {
     let part = store
         .path(step)
@@ -202,7 +202,7 @@ fn what_a_kill_between_two_files_leaves_is_no_checkpoint_and_is_swept() {
         assert_eq!(store.latest().unwrap().unwrap().step, 10);
         store.sweep().unwrap();
         assert!(!part.exists());
-        // And a save needs no sweep before it.
+        // A save also works without a sweep before it.
         killed_after(&store, 20, n_files);
         save(&store, 20).unwrap();
         assert_eq!(store.latest().unwrap().unwrap().step, 20);
@@ -349,7 +349,7 @@ fn spec() -> ModelSpec {
     }
 }
 
-/// Parameters, and moments that differ from them and from each other everywhere.
+/// Parameters, and moments that differ from them and from each other in every element.
 fn trained() -> (Params, AdamW) {
     let params = Params::init(&spec(), 7);
     let values = |factor: f32| (0..params.layout.len).map(|i| factor * i as f32).collect();
@@ -360,7 +360,7 @@ fn trained() -> (Params, AdamW) {
     (params, optimizer)
 }
 
-/// Values whose decimal form is long, and those that have none.
+/// Values with a long decimal form, and one that is missing.
 fn hard_state() -> Vec<Option<f64>> {
     vec![
         Some(0.1 + 0.2),

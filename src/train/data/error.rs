@@ -1,4 +1,4 @@
-//! What can be wrong with what a run is to read.
+//! What can be wrong with a run's labels and tokens.
 
 use crate::error::{Classified, Kind};
 use crate::shards::ShardsError;
@@ -18,7 +18,7 @@ pub enum DataError {
     /// A file that could not be read.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// Labels that say nothing of single positions.
+    /// Labels without data for single positions.
     #[error(
         "{} contains only scores, no tokens to train on: label again with --groups scores,stats,topk",
         dir.display()
@@ -27,7 +27,7 @@ pub enum DataError {
         /// The label directory.
         dir: PathBuf,
     },
-    /// Labels of a context that the model's core does not have.
+    /// Labels made with a kind of context that the model does not support.
     #[error(
         "{}: the teacher saw {what}, which the trainer does not support: label again with packing `concat` or `document`, and positions that do not restart",
         dir.display()
@@ -50,7 +50,7 @@ pub enum DataError {
         expected: u32,
         /// V of `path`.
         got: u32,
-        /// Where the run has its V from.
+        /// Source of the run's V.
         source_of: String,
     },
     /// Labels or tokens of another tokenizer.
@@ -63,9 +63,9 @@ pub enum DataError {
         path: PathBuf,
         /// Fingerprint of the run's tokenizer.
         expected: String,
-        /// Fingerprint of that of `path`.
+        /// Fingerprint of the tokenizer of `path`.
         got: String,
-        /// Where the run has its tokenizer from.
+        /// Source of the run's tokenizer.
         source_of: String,
     },
     /// A set of labels that is named twice.
@@ -77,7 +77,7 @@ pub enum DataError {
     SameTeacher {
         /// The label directory.
         dir: PathBuf,
-        /// The one before it.
+        /// The earlier one.
         first: PathBuf,
     },
     /// Labels of other sequences than those of the first teacher.
@@ -89,30 +89,30 @@ pub enum DataError {
     OtherTeacher {
         /// The label directory.
         dir: PathBuf,
-        /// That of the first teacher.
+        /// The label directory of the first teacher.
         first: PathBuf,
         /// What differs.
         what: String,
-        /// What it is in the first.
+        /// Value in the first.
         expected: String,
-        /// What it is here.
+        /// Value here.
         got: String,
     },
-    /// A loss, gate, temperature or transition that needs what the labels do not hold.
+    /// A loss, gate, temperature or transition that needs data the labels do not have.
     #[error("{what} needs {needed}, but the labels in {} have {found}: {remedy}", dir.display())]
     Needs {
         /// The setting, by its key.
         what: &'static str,
-        /// What it reads.
+        /// What it needs.
         needed: String,
-        /// What is there.
+        /// What the labels have.
         found: String,
         /// What to do.
         remedy: &'static str,
         /// The label directory.
         dir: PathBuf,
     },
-    /// A setting that cannot be.
+    /// An invalid setting.
     #[error("{key} is {got}, expected {expected}")]
     Setting {
         /// The key in the configuration.
@@ -122,7 +122,7 @@ pub enum DataError {
         /// What it is.
         got: String,
     },
-    /// The labels' own token files, cut into documents in another way.
+    /// The labels' own token files, but split into documents differently.
     #[error(
         "{} is the labels' own corpus, but {what} is {got} here and {expected} in their plan, so its sequences would have other numbers: use the labels' value",
         path.display()
@@ -137,7 +137,7 @@ pub enum DataError {
         /// The value of the run.
         got: String,
     },
-    /// Token files that are not what the `corpus.json` beside them says.
+    /// Token files that do not match the `corpus.json` next to them.
     #[error("{} has changed since it was tokenized: its blocks do not match corpus.json and the labels; restore it, or tokenize and label again", path.display())]
     ChangedCorpus {
         /// The file.
@@ -159,7 +159,7 @@ pub enum DataError {
         /// Its documents.
         n_documents: u64,
     },
-    /// A run that wants more sequences than there are.
+    /// A run that needs more sequences than are available.
     #[error(
         "{n_steps} steps of {batch_size} {kind} sequences need {}, but only {there} are available{left_out}, each read up to {epochs} times ({key} = {epochs}): {remedy}, or set {key} = {}",
         n_needed(*n_steps, *batch_size),
@@ -170,20 +170,20 @@ pub enum DataError {
         kind: &'static str,
         /// Steps that read such sequences.
         n_steps: u64,
-        /// Sequences a step.
+        /// Sequences per step.
         batch_size: usize,
         /// Sequences that may be used, at least 1.
         there: u64,
-        /// Says what was left out, if anything.
+        /// Describes what was excluded, if anything.
         left_out: String,
-        /// Times that each may be seen.
+        /// How often each may be read.
         epochs: u32,
-        /// The key that says so.
+        /// The key of that setting.
         key: &'static str,
         /// What else to do.
         remedy: &'static str,
     },
-    /// No source for what was asked of the loader.
+    /// The loader has no source for the requested sequences.
     #[error("{kind} sequences are needed, but the run has none: {remedy}")]
     NoSource {
         /// `labelled` or `token`.
@@ -201,7 +201,7 @@ pub enum DataError {
         /// Steps of the budget.
         announced: u64,
     },
-    /// A position that is not one of this run.
+    /// A position past the end of this run.
     #[error(
         "the checkpoint is after {got} {kind} sequences, but this run reads at most {most}: resume with the configuration that the checkpoint was made with"
     )]
@@ -213,7 +213,7 @@ pub enum DataError {
         /// The end of the stream.
         most: u64,
     },
-    /// A reading thread could not be started, or ended by a panic.
+    /// A reading thread could not be started, or panicked.
     #[error("the thread that reads {kind} sequences {what}")]
     Thread {
         /// `labelled` or `token`.
@@ -224,7 +224,7 @@ pub enum DataError {
 }
 
 impl DataError {
-    /// The file of labels or tokens that could not be read because it is not there.
+    /// The missing file of labels or tokens, if that is the error.
     pub(in crate::train) fn missing_file(&self) -> Option<&Path> {
         match self {
             DataError::Storage(error) | DataError::Shards(ShardsError::Storage(error)) => {
@@ -251,7 +251,7 @@ impl Classified for DataError {
     }
 }
 
-/// Sequences of so many steps; a number that no corpus reaches where they pass 2^64.
+/// Sequences of this many steps; saturates, since no corpus has 2^64.
 pub(super) fn n_needed(n_steps: u64, batch_size: usize) -> u64 {
     n_steps.saturating_mul(batch_size as u64)
 }

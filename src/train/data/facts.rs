@@ -1,4 +1,4 @@
-//! What a run compares its inputs with.
+//! The facts that a run compares its inputs with.
 
 use super::DataError;
 use crate::tokens::{TokenCorpus, Tokenizer};
@@ -6,19 +6,19 @@ use crate::train::batch::KdLoss;
 use crate::train::loss::Gate;
 use std::path::Path;
 
-/// What is known of the tokenizer of a run.
+/// What is known about a run's tokenizer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenizerFacts {
-    /// `blake3:` and 64 hex digits over its ids; `None` where only the vocabulary is known.
+    /// `blake3:` and 64 hex digits over its ids; `None` if only the vocabulary is known.
     pub fingerprint: Option<String>,
     /// V.
     pub vocab_size: u32,
-    /// Where that is from, for messages: a file, or `the model`.
+    /// Its source, for messages: a file, or `the model`.
     pub source: String,
 }
 
 impl TokenizerFacts {
-    /// Those of a `tokenizer.json`.
+    /// From a `tokenizer.json`.
     ///
     /// # Errors
     /// A file that is not a tokenizer.
@@ -31,7 +31,7 @@ impl TokenizerFacts {
         })
     }
 
-    /// Those of a corpus, where a `corpus.json` knows them.
+    /// From a corpus, if it has a `corpus.json`.
     pub fn of_corpus(corpus: &TokenCorpus) -> Option<Self> {
         let json = corpus.corpus_json()?;
         let file = corpus.files().first()?;
@@ -42,8 +42,8 @@ impl TokenizerFacts {
         })
     }
 
-    /// Refuses `other`, which is of `path`, if it is another tokenizer or vocabulary. Where either
-    /// side has no fingerprint, the vocabulary decides alone, and a note that says so comes back.
+    /// Refuses `other`, the tokenizer of `path`, if it or its vocabulary differs. If either side has no
+    /// fingerprint, only the vocabulary is compared, and a note says so.
     ///
     /// # Errors
     /// [`DataError::Vocabulary`], [`DataError::Tokenizer`].
@@ -79,7 +79,7 @@ impl TokenizerFacts {
     }
 }
 
-/// What a run that learns from labels wants of them beside their tokens.
+/// What a run needs from labels besides their tokens.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LabelNeeds {
     /// The KD loss.
@@ -88,8 +88,8 @@ pub struct LabelNeeds {
     pub tau: f64,
     /// Which positions learn from the teacher.
     pub gate: Gate,
-    /// Least K.
+    /// Minimum K.
     pub min_top_k: u32,
-    /// Whether the teacher's own NLL is read: the transition `auto`.
+    /// Whether the teacher's NLL is read, as by the transition `auto`.
     pub teacher_nll: bool,
 }

@@ -1,17 +1,17 @@
 //! Labels of the same sequences by several teachers.
 //!
-//! The first set has the order, the selection and the tokens; of the others, signals alone are read. Rows
-//! are joined by `seq_id`, by the arithmetic of each plan: sets may differ in what they store, and so in
-//! the sizes of shards and row groups, but not in the order of their rows, or each row would cost the reading
-//! of a row group.
+//! The first set determines the order, the selection and the tokens; only signals are read from the others.
+//! Rows are joined by `seq_id`, which each plan maps to a row: sets may differ in what they store, and so in
+//! the sizes of shards and row groups, but not in the order of their rows, or each row would cost reading a
+//! whole row group.
 
 use super::{DataError, LabelSource};
 use crate::shards::{Plan, ViewIdentity};
 use crate::train::loss::Joining;
 
 impl LabelSource {
-    /// These labels together with those of `others`, whose weights in `joining` come after that of
-    /// these. What is read of them is decided afterwards, by [`LabelSource::reading`].
+    /// Joins these labels with those of `others`, in the order of the weights in `joining`.
+    /// [`LabelSource::reading`] decides afterwards which groups are read.
     ///
     /// # Errors
     /// [`DataError::SameTeacher`]; [`DataError::OtherTeacher`], which names the first difference.
@@ -34,7 +34,7 @@ impl LabelSource {
         })
     }
 
-    /// The labels of each teacher: these first.
+    /// The labels of each teacher, these first.
     pub fn teachers(&self) -> impl Iterator<Item = &LabelSource> {
         std::iter::once(self).chain(&self.others)
     }

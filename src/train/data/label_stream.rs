@@ -1,8 +1,8 @@
-//! Labelled sequences one after the other, in the order of seed and epoch.
+//! A stream of labelled sequences, in the order of seed and epoch.
 //!
-//! One window of decoded row groups is in memory. While its rows are used, the next window is read,
-//! row group by row group, so no step waits for a whole window, and about one window is in memory
-//! at any time. A row group that cannot be read fails the first step that needs one of its rows.
+//! While the rows of one window of decoded row groups are used, the next window is read, row group by row
+//! group, so no step waits for a whole window, and about one window is in memory at any time. A row group that
+//! cannot be read fails the first step that needs one of its rows.
 
 use super::order::{EpochOrder, Group, Window};
 use super::{DataError, LabelSource};
@@ -14,15 +14,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The stream, in messages.
+/// Name of the stream in messages.
 pub(super) const LABELLED: &str = "labelled";
 
 /// Shards that are kept open; opening one again costs reading its footers.
 const OPEN_SHARDS: usize = 16;
 
 impl LabelSource {
-    /// Every sequence that may be used, once, in the order of the first epoch, read on this thread.
-    /// Ends after an error.
+    /// Every usable sequence once, in the order of the first epoch, read on this thread. Ends after an error.
     pub fn examples(&self) -> impl Iterator<Item = Result<Example, DataError>> {
         let n = self.n_sequences();
         let mut stream = LabelStream::new(self.clone(), 0, n, Arc::default());
@@ -41,9 +40,9 @@ impl LabelSource {
 /// Reads row groups of verified shards.
 struct Shards {
     labels: LabelSource,
-    /// Those of further teachers.
+    /// Shards of the other teachers.
     others: Vec<Shards>,
-    /// The latest used last.
+    /// The most recently used last.
     open: Vec<(u32, ShardReader)>,
     /// Set when no more rows are needed.
     stop: Arc<AtomicBool>,
@@ -83,7 +82,7 @@ impl Shards {
         Ok(reader.read_row_group(row_group as usize)?)
     }
 
-    /// Adds what this teacher says of `examples`, which are rows of `first` in their order.
+    /// Adds this teacher's signals to `examples`, which are rows of `first` in order.
     fn join(&mut self, first: &LabelSource, examples: &mut [Example]) -> Result<(), DataError> {
         let inner = Arc::clone(&self.labels.inner);
         let (mut held, mut rows) = (None, Vec::new());
@@ -137,13 +136,13 @@ impl Shards {
     }
 }
 
-/// How a sequence begins.
+/// The beginning of a sequence, for a message.
 fn listed(input_ids: &[u32]) -> String {
     let ids = input_ids.iter().take(8).map(u32::to_string);
     format!("[{}, ...]", ids.collect::<Vec<_>>().join(", "))
 }
 
-/// Compares a file's BLAKE3 with its sidecar's, on this thread: the others train.
+/// Compares a file's BLAKE3 with its sidecar's, on this thread, since the others train.
 fn check_hash(dir: &Path, file: &SidecarFile) -> Result<(), DataError> {
     let path = dir.join(&file.name);
     let mut hasher = blake3::Hasher::new();
@@ -159,19 +158,19 @@ fn check_hash(dir: &Path, file: &SidecarFile) -> Result<(), DataError> {
 enum Slot {
     /// Read and not yet returned.
     Ready(Box<Example>),
-    /// Given.
+    /// Already returned.
     Given,
-    /// In a row group that could not be read: index of what went wrong.
+    /// In a row group that could not be read: index of the error.
     Failed(usize),
 }
 
-/// A window with what was read of it.
+/// A window with the rows read so far.
 struct Filled {
     window: Window,
     /// Kept rows of the groups read so far, in that order.
     slots: Vec<Slot>,
     n_groups_read: usize,
-    /// What went wrong, one a row group that could not be read, until it is reported.
+    /// One error per row group that could not be read, until it is reported.
     errors: Vec<Option<DataError>>,
 }
 
@@ -185,7 +184,7 @@ impl Filled {
         }
     }
 
-    /// Reads groups until `n_groups` are there, or nobody wants them.
+    /// Reads groups until `n_groups` are read, or `stop` is set.
     fn fill(&mut self, n_groups: usize, shards: &mut Shards) {
         while self.n_groups_read < n_groups.min(self.window.groups.len()) {
             if shards.stop.load(Ordering::Relaxed) {
@@ -207,7 +206,7 @@ impl Filled {
         }
     }
 
-    /// Gives the row at `position`, or says why it could not be read.
+    /// Returns the row at `position`, or the error of reading it.
     fn take(&mut self, position: u64) -> Result<Example, DataError> {
         let slot = self.slots.get_mut(self.window.row_at(position));
         let error = match slot.map(|slot| std::mem::replace(slot, Slot::Given)) {
@@ -223,7 +222,7 @@ impl Filled {
     }
 }
 
-/// An endless stream over the epochs of labels; whoever reads it knows where to end.
+/// An endless stream over the epochs of labels; the reader decides where to end.
 pub(super) struct LabelStream {
     shards: Shards,
     position: u64,
@@ -235,8 +234,8 @@ pub(super) struct LabelStream {
 }
 
 impl LabelStream {
-    /// Starts after the first `position` sequences, which are neither read nor decoded, but for
-    /// the window in which it starts. Once `stop` is set, it ends as soon as it can.
+    /// Starts after the first `position` sequences, which are neither read nor decoded, except for the window
+    /// in which it starts. Once `stop` is set, it ends as soon as it can.
     pub(super) fn new(labels: LabelSource, position: u64, end: u64, stop: Arc<AtomicBool>) -> Self {
         let order = &labels.inner.order;
         let epoch = order.epoch(position / order.n_rows);
@@ -254,13 +253,13 @@ impl LabelStream {
     /// The next sequence.
     ///
     /// # Errors
-    /// What is wrong with the shard that holds it.
+    /// A damaged shard.
     pub(super) fn next_example(&mut self) -> Result<Example, DataError> {
         if self.position == self.current.window.end() {
             let next = self.next.take();
             self.current = next.unwrap_or_else(|| self.window_at(self.position));
         }
-        // All of it at the start; later on it was read ahead.
+        // Reads the whole window at the start; later windows have been read ahead.
         let n_groups = self.current.window.groups.len();
         self.current.fill(n_groups, &mut self.shards);
         let example = self.current.take(self.position)?;
@@ -277,7 +276,7 @@ impl LabelStream {
         Filled::new(order.window(&self.epoch, position % order.n_rows))
     }
 
-    /// Lets the next window be as full as the current one is empty.
+    /// Reads the next window to the extent that the current one is used up.
     fn read_ahead(&mut self) {
         let (start, end) = (self.current.window.end(), self.end);
         if start >= end {

@@ -14,12 +14,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// How labels are read. All but `dir` are part of the order: they change the run.
+/// How labels are read. All fields but `dir` affect the order, and so the run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelSourceOptions {
     /// The label directory.
     pub dir: PathBuf,
-    /// Only what this file keeps.
+    /// Selection file, to read only what it keeps.
     pub selection: Option<PathBuf>,
     /// Seed of the order.
     pub seed: u64,
@@ -27,9 +27,9 @@ pub struct LabelSourceOptions {
     pub shuffle_row_groups: usize,
 }
 
-/// Labels that were found complete, by manifest and file sizes. Contents are checked as they are
-/// read: the BLAKE3 of a shard's files when it is first opened, then every invariant of what is read
-/// of every row. A clone shares everything.
+/// Labels that are complete by manifest and file sizes. Contents are checked as they are read: the BLAKE3 of a
+/// shard's files when it is first opened, then the invariants of the columns read of every row. Clones share
+/// everything.
 #[derive(Debug, Clone)]
 pub struct LabelSource {
     pub(super) inner: Arc<Inner>,
@@ -44,7 +44,7 @@ pub(super) struct Inner {
     pub(super) set: LabelSet,
     /// Files of each shard, by shard number.
     pub(super) files: Vec<Vec<SidecarFile>>,
-    /// Shards whose hashes were found right.
+    /// Whether each shard's hashes have been checked.
     pub(super) is_verified: Vec<AtomicBool>,
     /// `None` keeps all.
     pub(super) kept: Option<SeqIdSet>,
@@ -57,17 +57,17 @@ impl LabelSource {
     /// Opens all segments of a label directory, and the selection.
     ///
     /// # Errors
-    /// Labels that are not finalized, whose files have other sizes than their sidecars say, or that
-    /// cannot be trained from; a selection that is not of these labels, or keeps nothing.
+    /// Labels that are not finalized, have files of other sizes than in their sidecars, or cannot be trained
+    /// on; a selection that is not of these labels, or keeps nothing.
     pub fn open(options: &LabelSourceOptions) -> Result<Self, DataError> {
         Self::open_as_of(options, None)
     }
 
-    /// [`LabelSource::open`] of the labels as they were when their fingerprint was `then`: what was
-    /// added to them since is left out. All of them where they never were those.
+    /// As [`LabelSource::open`], but with the labels as they were when their fingerprint was `then`: segments
+    /// added since are ignored. All of them if that fingerprint is unknown.
     ///
     /// # Errors
-    /// Those of [`LabelSource::open`].
+    /// As [`LabelSource::open`].
     pub fn open_as_of(options: &LabelSourceOptions, then: Option<&str>) -> Result<Self, DataError> {
         if options.shuffle_row_groups == 0 {
             return Err(DataError::Setting {
@@ -79,7 +79,7 @@ impl LabelSource {
         let whole = LabelSet::open(&options.dir)?;
         let set = then.map_or(whole.clone(), |then| as_of(&whole, then));
         check_context(&set)?;
-        // A manifest of before the extension lists just the shards that are read.
+        // A manifest from before the extension lists exactly the shards that are read.
         let manifest = match set.finished_manifest() {
             Err(_) if set != whole => whole.finished_manifest(),
             manifest => manifest,
@@ -113,8 +113,8 @@ impl LabelSource {
         })
     }
 
-    /// The same labels, of whose lists only those of `groups` are read; the others come empty. Groups
-    /// that the labels do not hold are left out. Which sequence comes when is the same.
+    /// The same labels, but reading only the lists of `groups`; the others are empty. Groups that the labels do
+    /// not have are ignored. The order of sequences is the same.
     pub fn reading(self, groups: &[GroupOfColumns]) -> Self {
         let is_held = |group: &&GroupOfColumns| self.plan().signals.has(**group);
         let held = groups.iter().filter(is_held).copied().collect();
@@ -146,7 +146,7 @@ impl LabelSource {
         &self.inner.set.segments
     }
 
-    /// Sequences that may be used: all labelled ones, or those that the selection keeps.
+    /// Usable sequences: all labelled ones, or those that the selection keeps.
     pub fn n_sequences(&self) -> u64 {
         self.inner.order.n_rows
     }
@@ -162,12 +162,12 @@ impl LabelSource {
         self.inner.kept.as_ref().map(SeqIdSet::len)
     }
 
-    /// What could not be checked of the selection.
+    /// A note on what could not be checked about the selection.
     pub fn note(&self) -> Option<&str> {
         self.inner.note.as_deref()
     }
 
-    /// That they were extended since they were what is read of them; `None` where they were not.
+    /// A note if they were extended after the state that is read; `None` if not.
     pub fn note_of_extension(&self) -> Option<String> {
         (self.inner.n_segments_left_out > 0).then(|| {
             format!(
@@ -183,13 +183,13 @@ impl LabelSource {
         labels_fingerprint(&self.inner.set)
     }
 
-    /// V: every id is below it. It is the tokenizer's where the labels know one, since logits of a
-    /// padded head are left out of labels.
+    /// V: every id is below it. It is the tokenizer's if the labels record one, since labels omit logits of a
+    /// padded head.
     pub fn vocab_size(&self) -> u32 {
         self.plan().teacher.vocab_size
     }
 
-    /// How the sequences were cut, which the whole run keeps to.
+    /// How the sequences were cut; the whole run uses the same.
     pub fn view(&self) -> ViewOptions {
         let sequences = &self.plan().sequences;
         ViewOptions {
@@ -199,7 +199,7 @@ impl LabelSource {
         }
     }
 
-    /// What the labels know of their tokenizer.
+    /// What the labels record about their tokenizer.
     pub fn tokenizer(&self) -> TokenizerFacts {
         let tokenizer = self.plan().tokenizer.as_ref();
         TokenizerFacts {
@@ -209,8 +209,8 @@ impl LabelSource {
         }
     }
 
-    /// Refuses labels of another tokenizer or vocabulary than the run's. A note comes back where
-    /// only the vocabulary could be compared.
+    /// Refuses labels of another tokenizer or vocabulary than the run's. Returns a note if only the vocabulary
+    /// could be compared.
     ///
     /// # Errors
     /// [`DataError::Vocabulary`], [`DataError::Tokenizer`].
@@ -218,8 +218,8 @@ impl LabelSource {
         facts.check(self.dir(), &self.tokenizer())
     }
 
-    /// Refuses labels that lack what a run needs of them, and returns the index of `tau` among the
-    /// labels' extra temperatures; `None` where tau is 1 (see `KdPolicy::tau_idx`).
+    /// Refuses labels that lack something the run needs, and returns the index of `tau` among the labels' extra
+    /// temperatures; `None` if tau is 1 (see `KdPolicy::tau_idx`).
     ///
     /// # Errors
     /// [`DataError::Needs`], naming the key.
@@ -293,7 +293,7 @@ impl LabelSource {
         )
     }
 
-    /// Draws say nothing without bias of any temperature but the one they were made at.
+    /// Draws are unbiased only at the temperature at which they were made.
     fn check_draws(&self, tau: f64) -> Result<(), DataError> {
         let Some(samples) = &self.plan().signals.samples else {
             return Err(self.lacks_group("kd.loss = \"sampled\"", "samples"));
@@ -325,8 +325,8 @@ impl LabelSource {
         }
     }
 
-    /// The sequences among the first `n` of the order, each once, rising. Nothing is read: the
-    /// plans say which sequence is which row.
+    /// The distinct sequences among the first `n` of the order, in increasing order. Reads nothing: the plans
+    /// map rows to sequences.
     pub fn first_seq_ids(&self, n: u64) -> Vec<u64> {
         let order = &self.inner.order;
         let n = n.min(order.n_rows);
@@ -355,7 +355,7 @@ impl LabelSource {
 }
 
 impl Inner {
-    /// The segment that has `shard`.
+    /// The segment that contains `shard`.
     pub(super) fn plan_of(&self, shard: u32) -> &Plan {
         let plan = self.set.segment_of_shard(shard);
         plan.expect("the order holds shards of the set only")
@@ -373,7 +373,7 @@ impl Inner {
         seq_ids
     }
 
-    /// Appends the kept seq_ids of the marked groups, asking for the rows of each shard once.
+    /// Appends the kept seq_ids of the marked groups, computing the rows of each shard once.
     fn collect_groups(&self, is_marked: &[bool], seq_ids: &mut Vec<u64>) {
         let marked = self.order.groups.iter().zip(is_marked);
         let marked: Vec<Group> = marked.filter(|(_, m)| **m).map(|(g, _)| *g).collect();
@@ -388,7 +388,7 @@ impl Inner {
     }
 }
 
-/// The segments that made up the labels when their fingerprint was `then`; all where none did.
+/// The segments that made up the labels when their fingerprint was `then`; all if none match.
 fn as_of(whole: &LabelSet, then: &str) -> LabelSet {
     let first = |n| LabelSet {
         dir: whole.dir.clone(),
@@ -399,7 +399,7 @@ fn as_of(whole: &LabelSet, then: &str) -> LabelSet {
     found.unwrap_or_else(|| whole.clone())
 }
 
-/// The setting that reads the group `stats` for the gate.
+/// The setting for the gate if it reads the group `stats`.
 fn reader_of_stats(gate: Gate) -> Option<&'static str> {
     match gate {
         Gate::None => None,
@@ -410,7 +410,7 @@ fn reader_of_stats(gate: Gate) -> Option<&'static str> {
     }
 }
 
-/// What a selection does not say of itself.
+/// A note on what a selection does not record.
 fn note_of(path: Option<&Path>, provenance: Option<Provenance>) -> Option<String> {
     let (path, provenance) = (path?, provenance?);
     (provenance == Provenance::Unnamed).then(|| {
@@ -421,7 +421,7 @@ fn note_of(path: Option<&Path>, provenance: Option<Provenance>) -> Option<String
     })
 }
 
-/// Refuses what the model's core does not have.
+/// Refuses a context that the model does not support.
 fn check_context(set: &LabelSet) -> Result<(), DataError> {
     let refuse = |what| {
         Err(DataError::Context {

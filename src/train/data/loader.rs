@@ -1,4 +1,4 @@
-//! Batches of both stages, read ahead on threads of their own.
+//! Batches of both stages, read ahead on separate threads.
 
 use super::error::n_needed;
 use super::label_stream::{LABELLED, LabelStream};
@@ -13,14 +13,14 @@ use std::thread::JoinHandle;
 
 const TOKEN: &str = "token";
 
-/// What a run will read, known before its first step.
+/// What a run will read, as known before its first step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stages {
-    /// Steps of labelled sequences at most. With the transition `auto` it may become fewer.
+    /// Maximum steps of labelled sequences; the transition `auto` may end them earlier.
     pub labelled_steps: u64,
-    /// Steps of token sequences at most: with `auto`, all steps except the fewest that stage 1 may have.
+    /// Maximum steps of token sequences; with `auto`, all steps minus the minimum of stage 1.
     pub token_steps: u64,
-    /// Sequences a step, at least 1.
+    /// Sequences per step, at least 1.
     pub batch_size: usize,
     /// How often a labelled sequence may be read, at least 1.
     pub label_epochs: u32,
@@ -40,21 +40,20 @@ pub struct LoaderPosition {
 /// Sequences needed and available.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Coverage {
-    /// Labelled sequences that the steps need at most.
+    /// Maximum labelled sequences that the steps need.
     pub labelled_needed: u64,
-    /// Labelled sequences that may be used, each once.
+    /// Distinct labelled sequences available.
     pub labelled_there: u64,
-    /// Token sequences that the steps need at most.
+    /// Maximum token sequences that the steps need.
     pub tokens_needed: u64,
-    /// Token sequences that may be used, each once.
+    /// Distinct token sequences available.
     pub tokens_there: u64,
-    /// Sequences of the token corpus that are left out because stage 1 may use them.
+    /// Sequences of the token corpus that are excluded because stage 1 may use them.
     pub tokens_excluded: u64,
 }
 
-/// Returns the sequences of each step. Each stream starts its thread when it is first asked, and
-/// reads up to `prefetch` steps ahead. Which sequences a step gets depends on seed and position
-/// alone.
+/// Returns the sequences of each step. Each stream starts its thread on first use, and reads up to `prefetch`
+/// steps ahead. The sequences of a step depend only on seed and position.
 pub struct Loader {
     stages: Stages,
     prefetch: usize,
@@ -66,14 +65,14 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Checks that there are enough sequences for all steps, and leaves those out of `tokens` that
-    /// stage 1 may use: the first `labelled_steps * batch_size` of the labels' order, where both
-    /// are of one corpus. They stay left out even if `auto` ends stage 1 before it has read them
-    /// all; those are then never read. Continues after `position`.
+    /// Checks that there are enough sequences for all steps, and excludes from `tokens` those that stage 1 may
+    /// use: the first `labelled_steps * batch_size` in the labels' order, if both are of one corpus. They stay
+    /// excluded even if `auto` ends stage 1 before it has read them all, so some may never be read. Continues
+    /// after `position`.
     ///
     /// # Errors
-    /// [`DataError::Budget`], [`DataError::NoSource`], [`DataError::Setting`],
-    /// [`DataError::Position`]; what is wrong between labels and corpus.
+    /// [`DataError::Budget`], [`DataError::NoSource`], [`DataError::Setting`], [`DataError::Position`]; a
+    /// mismatch of labels and corpus.
     pub fn new(
         labels: Option<LabelSource>,
         tokens: Option<TokenSource>,
@@ -113,7 +112,7 @@ impl Loader {
         }
     }
 
-    /// Sequences given so far.
+    /// Sequences returned so far.
     pub fn position(&self) -> LoaderPosition {
         self.position
     }
@@ -132,8 +131,8 @@ impl Loader {
     /// The labelled sequences of the next step, with the signals of the groups that are read.
     ///
     /// # Errors
-    /// The first damaged shard that one of them is in, by file; steps before it were given. Steps
-    /// past the budget.
+    /// The first damaged shard among theirs, by file, after all earlier steps were returned; a step past the
+    /// budget.
     pub fn next_labelled(&mut self) -> Result<Vec<Example>, DataError> {
         let end = n_needed(self.stages.labelled_steps, self.stages.batch_size);
         self.check_step(LABELLED, self.position.labelled, end)?;
@@ -148,11 +147,11 @@ impl Loader {
         Ok(batch)
     }
 
-    /// The sequences of the next step from the token corpus. Ends the labelled stream, with the
-    /// memory that it holds; asked again, that one starts again where it was.
+    /// The sequences of the next step from the token corpus. Ends the labelled stream to free its memory; if
+    /// needed again, it restarts where it was.
     ///
     /// # Errors
-    /// Steps past the budget.
+    /// A step past the budget.
     pub fn next_tokens(&mut self) -> Result<Vec<Example>, DataError> {
         self.labelled = None;
         let end = n_needed(self.stages.token_steps, self.stages.batch_size);
@@ -345,14 +344,14 @@ fn check_stages(stages: &Stages) -> Result<(), DataError> {
 
 type Batch = Result<Vec<Example>, DataError>;
 
-/// How many batches of what size are left of a stream.
+/// Size and remaining number of a stream's batches.
 #[derive(Debug, Clone, Copy)]
 struct Batches {
     batch_size: usize,
     n_left: u64,
 }
 
-/// The sending end of a stream, on its thread.
+/// The sending side of a stream, on its thread.
 struct Pump {
     sender: Sender<Batch>,
     stop: Arc<AtomicBool>,
@@ -360,7 +359,7 @@ struct Pump {
 }
 
 impl Pump {
-    /// Sends batches until all are sent, one fails, or nobody listens.
+    /// Sends batches until all are sent, one fails, or the receiver is gone.
     fn run(&self, mut next: impl FnMut() -> Result<Example, DataError>) {
         for _ in 0..self.batches.n_left {
             let batch: Batch = (0..self.batches.batch_size).map(|_| next()).collect();
@@ -372,7 +371,7 @@ impl Pump {
     }
 }
 
-/// A thread that reads ahead. Dropped, it ends, within the time that a row group takes to read.
+/// A thread that reads ahead. After a drop it ends within the time it takes to read a row group.
 struct Stream {
     kind: &'static str,
     receiver: Option<Receiver<Batch>>,
@@ -411,7 +410,7 @@ impl Stream {
 
     fn next(&self) -> Batch {
         let received = self.receiver.as_ref().and_then(|r| r.recv().ok());
-        // Every announced batch is sent, or an error: only a panic ends the thread before.
+        // The thread sends every announced batch or an error; only a panic ends it earlier.
         received.unwrap_or_else(|| {
             Err(DataError::Thread {
                 kind: self.kind,
@@ -424,10 +423,10 @@ impl Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        // Whoever waits to send finds nobody there and ends.
+        // A blocked sender then fails and the thread ends.
         self.receiver = None;
         if let Some(thread) = self.thread.take() {
-            // A panic was reported by `next`, or concerns batches that nobody wants.
+            // A panic was reported by `next`, or concerns batches that are not needed.
             let _ = thread.join();
         }
     }

@@ -1,14 +1,14 @@
 //! The order in which sequences are seen: a pure function of seed and epoch.
 //!
-//! Labelled sequences lie in row groups, which are read whole. Of each epoch,
+//! Labelled sequences are stored in row groups, which are read whole. In each epoch,
 //!
 //! 1. all (shard, row group) pairs with a kept row are permuted;
-//! 2. every `shuffle_row_groups` of them in a row make a window, which is read together;
+//! 2. each run of `shuffle_row_groups` of them forms a window, which is read together;
 //! 3. the kept rows of a window are permuted.
 //!
-//! Sequences of token files are permuted one by one. Every permutation is a [`Permutation`]
-//! (a Feistel network: arithmetic, with no table), each keyed by its own mix of the run's seed, so
-//! that which sequence stands at which position follows without reading anything.
+//! Sequences of token files are permuted one by one. Every permutation is a [`Permutation`] (a Feistel network,
+//! computed without a table), each with its own key derived from the run's seed, so the sequence at any
+//! position is known without reading anything.
 
 use crate::shards::Permutation;
 use crate::splitmix::splitmix64;
@@ -21,7 +21,7 @@ enum Use {
     Tokens = 3,
 }
 
-/// One row group with rows that are kept.
+/// One row group with kept rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Group {
     /// Shard number.
@@ -53,7 +53,7 @@ impl LabelOrder {
         }
     }
 
-    /// The order of one epoch, over the groups alone.
+    /// The order of the groups in one epoch.
     pub(super) fn epoch(&self, epoch: u64) -> EpochOrder {
         let n_groups = self.groups.len() as u64;
         let key = key(self.seed, Use::RowGroups, epoch, 0);
@@ -111,7 +111,7 @@ pub(super) struct EpochOrder {
 /// Row groups that are read together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Window {
-    /// Sequences of the stream before it, epochs before included.
+    /// Sequences of the stream before it, including earlier epochs.
     pub(super) first_position: u64,
     /// Its kept rows.
     pub(super) n_rows: u64,
@@ -126,7 +126,7 @@ impl Window {
         self.first_position + self.n_rows
     }
 
-    /// Which of its kept rows, counted as they are read, stands at a position of the stream.
+    /// Index, in reading order, of the kept row at a position of the stream.
     pub(super) fn row_at(&self, position: u64) -> usize {
         self.permutation.index_at(position - self.first_position) as usize
     }

@@ -13,14 +13,14 @@ use crate::train::example::Example;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// How a corpus is read. `view` and `seed` are part of the order: they change the run.
+/// How a corpus is read. `view` and `seed` affect the order, and so the run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenOptions {
     /// The corpus.
     pub path: PathBuf,
-    /// What is said of its files.
+    /// How its files are to be read.
     pub said: OpenOptions,
-    /// How it is cut: as the labels are, where there are any.
+    /// How it is cut: as the labels, if there are any.
     pub view: ViewOptions,
     /// Seed of the order.
     pub seed: u64,
@@ -33,19 +33,19 @@ pub struct TokenSource {
     options: TokenOptions,
     n_sequences: u64,
     excluded: Arc<Excluded>,
-    /// Samples of each file, as they were at the beginning.
+    /// BLAKE3 of sampled blocks of each file, as of opening.
     sampled: Arc<Vec<String>>,
 }
 
-/// Sequences that are left out, such that the i-th of the others is found by a search.
+/// Excluded sequences, stored so that a binary search finds the i-th of the others.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Excluded {
-    /// `seq_id - its index` of each one, rising: how many are not left out before it.
+    /// For each, `seq_id` minus its index, increasing: the number of other sequences before it.
     n_others_before: Vec<u64>,
 }
 
 impl Excluded {
-    /// `seq_ids` rise.
+    /// `seq_ids` must be increasing.
     fn new(seq_ids: &[u64]) -> Self {
         let indexed = seq_ids.iter().zip(0u64..);
         Excluded {
@@ -57,20 +57,20 @@ impl Excluded {
         self.n_others_before.len() as u64
     }
 
-    /// The `i`-th seq_id that is not left out.
+    /// The `i`-th seq_id that is not excluded.
     fn nth_other(&self, i: u64) -> u64 {
         i + self.n_others_before.partition_point(|&before| before <= i) as u64
     }
 }
 
 impl TokenSource {
-    /// Opens and cuts a corpus, looks at every id of it (a parallel scan), and at every byte of its files
-    /// where a `corpus.json` says what they are. Notes come back on how the files were read, and
-    /// where the corpus does not say which tokenizer it is of.
+    /// Opens and cuts a corpus and checks every id (a parallel scan), and the hashes of its files if there is a
+    /// `corpus.json`. Returns notes on how the files were read, and whether the corpus does not record its
+    /// tokenizer.
     ///
     /// # Errors
-    /// A corpus that cannot be opened, is damaged, of another tokenizer or vocabulary, has an id past V,
-    /// or makes no sequence.
+    /// A corpus that cannot be opened, is damaged, is of another tokenizer or vocabulary, has an id of V or
+    /// more, or has no sequence.
     pub fn open(
         options: &TokenOptions,
         facts: &TokenizerFacts,
@@ -110,8 +110,8 @@ impl TokenSource {
         Ok((source, notes))
     }
 
-    /// Whether the files are still what they were when they were opened: their samples, and all of them
-    /// where someone wrote to them and a `corpus.json` says what they must be.
+    /// Checks that the files are unchanged since they were opened: samples of them, or all of them if they were
+    /// written to and a `corpus.json` has their hashes.
     ///
     /// # Errors
     /// [`DataError::ChangedWhileRead`].
@@ -138,19 +138,19 @@ impl TokenSource {
         &self.corpus
     }
 
-    /// Its sequences. `document` packing takes one pass over the document index, so a view is made
-    /// once and kept.
+    /// Its sequences. With `document` packing this takes a pass over the document index, so callers should
+    /// reuse it.
     pub fn view(&self) -> SequenceView<'_> {
         let view = SequenceView::new(&self.corpus, self.options.view.clone());
         view.expect("the same view was made when the corpus was opened")
     }
 
-    /// Sequences that are left out because the labelled stage may use them.
+    /// Sequences excluded because the labelled stage may use them.
     pub fn n_excluded(&self) -> u64 {
         self.excluded.len()
     }
 
-    /// Sequences that may be used.
+    /// Available sequences.
     pub fn n_available(&self) -> u64 {
         self.n_sequences - self.excluded.len()
     }
@@ -171,8 +171,8 @@ impl TokenSource {
         self.corpus.eod_position() == Some(EodPosition::Front)
     }
 
-    /// The same source without the first `n` sequences of the labels' order, if it is the labels'
-    /// own corpus; as it is, if it is another one.
+    /// The same source without the first `n` sequences of the labels' order if it is the labels' own corpus,
+    /// else unchanged.
     ///
     /// # Errors
     /// As [`TokenSource::is_corpus_of`].
@@ -187,10 +187,10 @@ impl TokenSource {
         Ok(self)
     }
 
-    /// Whether sequence numbers of the labels are this source's own.
+    /// Whether the labels' sequence numbers refer to this source.
     ///
     /// # Errors
-    /// Token files that changed since the labels were made; the same files cut otherwise.
+    /// Token files that changed since the labels were made; the same files cut differently.
     pub fn is_corpus_of(&self, labels: &LabelSource) -> Result<bool, DataError> {
         let theirs = &labels.plan().corpus;
         if !self.has_files_of(theirs)? {
@@ -227,8 +227,8 @@ impl TokenSource {
         Ok(true)
     }
 
-    /// Whether the token files are those of a plan, by their BLAKE3: of `corpus.json` where there
-    /// is one, else of the files, which are hashed whole only if samples of them agree.
+    /// Whether the token files are those of a plan, by their BLAKE3: from `corpus.json` if there is one, else
+    /// of the files, which are hashed whole only if their samples match.
     fn has_files_of(&self, theirs: &PlanCorpus) -> Result<bool, DataError> {
         let files = self.corpus.local_files();
         if files.len() != theirs.files.len() {
@@ -256,7 +256,7 @@ impl TokenSource {
     }
 }
 
-/// Which sequence stands where in one epoch.
+/// The order of sequences in one epoch.
 #[derive(Debug, Clone)]
 pub struct TokenOrder {
     permutation: Permutation,
@@ -281,7 +281,7 @@ fn differing_sample(paths: &[PathBuf], theirs: &[PlanFile]) -> Result<Option<Pat
 }
 
 fn open_corpus(options: &TokenOptions) -> Result<TokenCorpus, DataError> {
-    // In a configuration, what is said has keys.
+    // In a configuration these options are keys.
     let setting = |key, expected: &str, got: &str| DataError::Setting {
         key,
         expected: expected.to_owned(),
@@ -318,7 +318,7 @@ fn check_bos(view: &ViewOptions, vocab_size: u32) -> Result<(), DataError> {
     }
 }
 
-/// An endless stream over the epochs of a corpus; whoever reads it knows where to end.
+/// An endless stream over the epochs of a corpus; the reader decides where to end.
 pub(super) struct TokenStream<'a> {
     source: &'a TokenSource,
     view: SequenceView<'a>,
@@ -343,7 +343,7 @@ impl<'a> TokenStream<'a> {
     /// The next sequence.
     ///
     /// # Errors
-    /// A file that was cut, I/O.
+    /// A truncated file, I/O errors.
     pub(super) fn next_example(&mut self) -> Result<Example, DataError> {
         let n = self.source.n_available();
         if self.position / n != self.epoch {

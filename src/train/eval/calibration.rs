@@ -1,4 +1,4 @@
-//! Whether a model is as often right as it says.
+//! Whether a model is right as often as its confidence says.
 
 use crate::train::batch::PositionScore;
 
@@ -6,7 +6,7 @@ use crate::train::batch::PositionScore;
 /// "On Calibration of Modern Neural Networks", arXiv 1706.04599, equation 3).
 pub const N_CALIBRATION_BINS: usize = 15;
 
-/// Positions by the probability of the model's best id, and how often that id was the target.
+/// Positions by the probability of the model's top id, and how often that id was the target.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Calibration {
     bins: [Bin; N_CALIBRATION_BINS],
@@ -16,12 +16,12 @@ pub struct Calibration {
 struct Bin {
     n: u64,
     n_best: u64,
-    /// Sum of the best ids' probabilities.
+    /// Sum of the top ids' probabilities.
     confidence: f64,
 }
 
 impl Calibration {
-    /// Takes in one position.
+    /// Adds one position.
     pub fn add(&mut self, score: &PositionScore) {
         let confidence = f64::from(score.best_prob);
         let upper_end = (confidence * N_CALIBRATION_BINS as f64).ceil() as usize;
@@ -31,20 +31,20 @@ impl Calibration {
         bin.confidence += confidence;
     }
 
-    /// Positions.
+    /// Number of positions.
     pub fn n(&self) -> u64 {
         self.bins.iter().map(|bin| bin.n).sum()
     }
 
-    /// Fraction of positions whose target is the model's best id; `None` without positions.
+    /// Fraction of positions whose target is the model's top id; `None` without positions.
     pub fn accuracy(&self) -> Option<f64> {
         let n_best: u64 = self.bins.iter().map(|bin| bin.n_best).sum();
         (self.n() > 0).then(|| n_best as f64 / self.n() as f64)
     }
 
-    /// Expected calibration error: the mean over positions of |accuracy - mean confidence| of the bin
-    /// that the position's best probability is in; from 0 to 1, `None` without positions. It is of the
-    /// best id alone: it says nothing of how probability is shared out among the others.
+    /// Expected calibration error: the mean over positions of |accuracy - mean confidence| of the bin of the
+    /// position's top probability; from 0 to 1, `None` without positions. It only concerns the top id, not how
+    /// probability is distributed among the others.
     pub fn ece(&self) -> Option<f64> {
         let off = |bin: &Bin| (bin.n_best as f64 - bin.confidence).abs();
         let sum: f64 = self.bins.iter().map(off).sum();

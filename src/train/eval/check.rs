@@ -1,11 +1,11 @@
-//! Whether tokens, tokenizer and model belong together: before the long work.
+//! Checks before the long work that tokens, tokenizer and model belong together.
 
 use super::EvalError;
 use crate::tokens::{TokenCorpus, Tokenizer};
 use crate::train::model::ModelSpec;
 use std::path::Path;
 
-/// Every id of the tokenizer has a row in the model; `path` is for the message.
+/// Checks that every id of the tokenizer has a row in the model; `path` is for the message.
 ///
 /// # Errors
 /// [`EvalError::Vocabulary`].
@@ -17,8 +17,8 @@ pub fn check_tokenizer(
     check_vocabulary(spec, tokenizer.vocab_size(), path, "the tokenizer")
 }
 
-/// A tokenizer that was named and the model's own give every id the same meaning: with another one of
-/// the same size every number would be wrong, and nothing would show it.
+/// Checks that a given tokenizer and the model's own give every id the same meaning: with another one of the
+/// same size all results would be wrong without any sign of it.
 ///
 /// # Errors
 /// [`EvalError::OtherTokenizer`]; a file that is not a tokenizer.
@@ -42,12 +42,11 @@ pub fn check_same_tokenizer(
     })
 }
 
-/// Every id of the corpus has a row in the model, and the corpus was made by this tokenizer, as far
+/// Checks that every id of the corpus has a row in the model, and that this tokenizer made the corpus, as far
 /// as either is known.
 ///
 /// # Errors
-/// [`EvalError::Vocabulary`], [`EvalError::OtherTokenizer`], or an id past the vocabulary, with its
-/// place.
+/// [`EvalError::Vocabulary`], [`EvalError::OtherTokenizer`], or an id past the vocabulary, with its position.
 pub fn check_tokens(
     spec: &ModelSpec,
     corpus: &TokenCorpus,
@@ -73,7 +72,7 @@ pub fn check_tokens(
     Ok(corpus.check_ids(0..corpus.n_tokens(), vocab_size)?)
 }
 
-/// The model has a row for an id.
+/// Checks that the model has a row for an id.
 pub(super) fn check_id(spec: &ModelSpec, id: u32) -> Result<(), EvalError> {
     if (id as usize) < spec.vocab_size {
         return Ok(());

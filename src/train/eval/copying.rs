@@ -1,8 +1,8 @@
-//! The copy probe: whether a model continues a segment that it has seen once already.
+//! The copy probe: whether a model can continue a segment that it has already seen once.
 //!
-//! A sequence is a segment of random ids, then the same segment again. Nothing but the first copy tells
-//! what comes in the second, so the NLL of the second is that of in-context copying (induction: Olsson et
-//! al. 2022, "In-context Learning and Induction Heads", arXiv 2209.11895), which the mean NLL of text hides.
+//! A sequence is a segment of random ids, then the same segment again. Only the first copy tells what comes in
+//! the second, so the NLL of the second measures in-context copying (induction: Olsson et al. 2022, "In-context
+//! Learning and Induction Heads", arXiv 2209.11895), which the mean NLL of text hides.
 
 use super::EvalError;
 use super::run::{EvalProgress, Tokens, for_each_batch};
@@ -12,52 +12,51 @@ use crate::train::model::{Capacity, ModelSpec, Network};
 use serde::Serialize;
 use std::ops::ControlFlow;
 
-/// The shortest segment: the first target of the second copy cannot be known, so there must be others.
+/// The shortest segment; the first target of the second copy is unpredictable, so there must be others.
 const MIN_DISTANCE: usize = 8;
-/// The longest by default.
+/// The longest default.
 const MAX_DEFAULT_DISTANCE: usize = 512;
 
-/// What is probed.
+/// Settings of the probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopyOptions {
-    /// Lengths of the segment, ids: how far back the copied id lies.
+    /// Segment lengths in ids: how far back the copied id is.
     pub distances: Vec<usize>,
     /// Sequences of each length, at least 1.
     pub n_sequences: usize,
     /// Seed of the ids.
     pub seed: u64,
-    /// Id in front of every sequence.
+    /// Id to put before every sequence.
     pub sequence_bos: Option<u32>,
 }
 
-/// One distance.
+/// The result for one distance.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CopyScore {
     /// Length of the segment, ids.
     pub distance: usize,
-    /// Targets that were measured in the second copy: all but its first, at which nothing tells yet
-    /// that the segment is repeated.
+    /// Targets measured in the second copy: all except its first, where nothing shows yet that the segment is
+    /// repeated.
     pub n_targets: u64,
     /// Mean NLL of the first copy, nats per token; about ln V or more, since the ids are random.
     pub first_nll_nats: f64,
     /// Mean NLL of the second copy, nats per token.
     pub repeated_nll_nats: f64,
-    /// Fraction of the targets of the second copy that are the model's best id.
+    /// Fraction of the targets of the second copy that are the model's top id.
     pub repeated_accuracy: f64,
 }
 
-/// The distances that a model is probed at by default: 8, 16, 32, … up to half of its longest sequence,
-/// and to 512.
+/// The default distances: 8, 16, 32, … up to half of the model's longest sequence, and at most 512.
 pub fn copy_distances(spec: &ModelSpec, sequence_bos: Option<u32>) -> Vec<usize> {
     let doubled = std::iter::successors(Some(MIN_DISTANCE), |distance| distance.checked_mul(2));
     let max = max_distance(spec, sequence_bos).min(MAX_DEFAULT_DISTANCE);
     doubled.take_while(|&distance| distance <= max).collect()
 }
 
-/// Room for the sequences of `options`, several a micro-batch of at most `n_positions` positions.
+/// Capacity for the sequences of `options`, several per micro-batch of at most `batch_positions` positions.
 ///
 /// # Errors
-/// Distances that are too short, or too long for the model; an id in front that it does not have.
+/// Distances that are too short, or too long for the model; a `sequence_bos` that it does not have.
 pub fn copy_capacity(
     spec: &ModelSpec,
     options: &CopyOptions,
@@ -75,8 +74,8 @@ pub fn copy_capacity(
 /// of seed, distance and sequence. O(sequences * distance) memory in ids.
 ///
 /// # Errors
-/// Those of [`copy_capacity`]; fewer than two ids to draw from; numbers that are not finite;
-/// [`EvalError::Interrupted`] where `on_progress` says so.
+/// As [`copy_capacity`]; fewer than two ids to draw from; scores that are not finite;
+/// [`EvalError::Interrupted`] if `on_progress` breaks.
 pub fn probe_copying(
     network: &mut Network,
     ids: &[u32],
@@ -102,8 +101,7 @@ pub fn probe_copying(
     options.distances.iter().map(probe).collect()
 }
 
-/// Positions that a sequence predicts: both copies but the first id, which nothing stands in front of
-/// unless there is an id for that.
+/// Predicted positions of a sequence: both copies, without the first id unless `sequence_bos` comes before it.
 fn n_positions(distance: usize, sequence_bos: Option<u32>) -> usize {
     2 * distance - 1 + usize::from(sequence_bos.is_some())
 }
@@ -126,7 +124,7 @@ fn check(spec: &ModelSpec, options: &CopyOptions) -> Result<(), EvalError> {
     }
 }
 
-/// The longest segment whose two copies fit.
+/// The longest segment of which two copies fit.
 fn max_distance(spec: &ModelSpec, sequence_bos: Option<u32>) -> usize {
     (spec.max_seq_len + 1 - usize::from(sequence_bos.is_some())) / 2
 }
@@ -143,7 +141,7 @@ impl Repeated {
         let stream = splitmix64(splitmix64(options.seed) ^ distance as u64);
         let draw = |place: u64| {
             let random = splitmix64(splitmix64(stream ^ seq_id).wrapping_add(place));
-            // The high half of the product: 64 bits over a vocabulary leave a bias below 2^-32.
+            // The high half of the product; with 64 random bits the bias is below 2^-32 for any vocabulary.
             let place = (u128::from(random) * ids.len() as u128) >> 64;
             ids[place as usize]
         };
@@ -266,7 +264,7 @@ mod tests {
             best_prob: 0.5,
             is_best,
         };
-        // 7 targets of the first copy, then one that nobody can know, then 7 of the second.
+        // 7 targets of the first copy, then one that is unpredictable, then 7 of the second.
         let mut scores = vec![score(2.0, false); 7];
         scores.push(score(100.0, false));
         scores.extend(vec![score(0.5, true); 6]);

@@ -6,7 +6,7 @@ use crate::tokens::TokensError;
 use crate::train::data::DataError;
 use std::path::PathBuf;
 
-/// Why a model cannot be evaluated, or cannot write.
+/// Why a model cannot be evaluated, or cannot generate text.
 #[derive(Debug, thiserror::Error)]
 pub enum EvalError {
     /// Documents that cannot be read.
@@ -21,19 +21,19 @@ pub enum EvalError {
     /// A temporary directory for the tokens of text.
     #[error("cannot create a temporary directory; choose another place with TMPDIR")]
     TempDir {
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },
-    /// Sequences longer than the model is for.
+    /// Sequences longer than the model supports.
     #[error("--seq-len {seq_len} exceeds the model's maximum of {max_seq_len} positions; lower it")]
     SeqLen {
-        /// As asked for.
+        /// As requested.
         seq_len: usize,
-        /// The model's.
+        /// The model's maximum.
         max_seq_len: usize,
     },
-    /// Labels of sequences longer than the model is for.
+    /// Labels of sequences longer than the model supports.
     #[error(
         "{} has sequences of {seq_len} positions, longer than the model's maximum of {max_seq_len}; label the text again with a smaller --seq-len",
         dir.display()
@@ -43,7 +43,7 @@ pub enum EvalError {
         dir: PathBuf,
         /// T of the labels.
         seq_len: usize,
-        /// The model's.
+        /// The model's maximum.
         max_seq_len: usize,
     },
     /// Ids that the model has no row for.
@@ -58,7 +58,7 @@ pub enum EvalError {
         /// V.
         vocab_size: usize,
     },
-    /// An id to put in front that the model has no row for.
+    /// An id to put before sequences that the model has no row for.
     #[error(
         "id {id} is not one of the model's {vocab_size}; pass another, or none, with --bos or --sequence-bos"
     )]
@@ -80,10 +80,10 @@ pub enum EvalError {
         /// Fingerprint of that.
         model: String,
     },
-    /// A tokenizer that was named and is not the model's own.
+    /// A given tokenizer that is not the model's own.
     #[error("{} is the tokenizer {named}, but the model's own, {}, is {own}: omit --tokenizer", path.display(), own_path.display())]
     NotTheModels {
-        /// The one that was named.
+        /// The given tokenizer.
         path: PathBuf,
         /// Its fingerprint.
         named: String,
@@ -102,7 +102,7 @@ pub enum EvalError {
         "a segment of {distance} ids cannot be probed: expected --distances from {min} to {max}, so that two copies fit into the {max_seq_len} positions that the model is for"
     )]
     CopyDistance {
-        /// As asked for.
+        /// As requested.
         distance: usize,
         /// The shortest.
         min: usize,
@@ -111,7 +111,7 @@ pub enum EvalError {
         /// The model's longest sequence.
         max_seq_len: usize,
     },
-    /// A vocabulary that no random segment can be made of.
+    /// A vocabulary too small to draw random segments from.
     #[error(
         "the copy probe draws from the ids that stand for text, of which there are {n_ids}; it needs at least two ids: name another --tokenizer"
     )]
@@ -119,7 +119,7 @@ pub enum EvalError {
         /// Ids that stand for text.
         n_ids: usize,
     },
-    /// A choice of sequences that labels have none of.
+    /// A selection of sequences, none of which the labels have.
     #[error(
         "none of the requested sequences is labelled here; choose others with --sequences or --selection (`saltworks stats` shows how many there are, `saltworks inspect` one of them)"
     )]
@@ -132,17 +132,17 @@ pub enum EvalError {
         /// The field.
         field: String,
     },
-    /// A separator that would cut everything everywhere.
+    /// An empty separator, which would split everywhere.
     #[error("--split-on is empty; give the text between two documents, such as <|endoftext|>")]
     EmptySeparator,
-    /// A model that gives NaN or infinity.
+    /// A model whose results are not finite.
     #[error(
         "the model gives {value} at sequence {seq_id}, position {position}: its weights are unusable; use an earlier checkpoint"
     )]
     NotFinite {
-        /// What it gave.
+        /// The value.
         value: f32,
-        /// Which sequence; 0 in generation.
+        /// The sequence; 0 in generation.
         seq_id: u64,
         /// Position in it.
         position: usize,
@@ -162,7 +162,7 @@ pub enum EvalError {
         "the prompt has no tokens, but the model needs one to continue from; give some text, or an id with --bos"
     )]
     EmptyPrompt,
-    /// A setting of the draws that means nothing.
+    /// An invalid sampling setting.
     #[error("{flag} {got}: expected {expected}")]
     Sampling {
         /// The flag.
@@ -172,7 +172,7 @@ pub enum EvalError {
         /// What it is.
         got: String,
     },
-    /// Stopped by whoever asked for it.
+    /// Stopped on request.
     #[error("interrupted: nothing was kept; the same command starts again")]
     Interrupted,
 }

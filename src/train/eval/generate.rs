@@ -1,7 +1,7 @@
 //! Continuing a prompt.
 //!
-//! Every token is one forward pass over all before it: there is no cache of keys and values, and so
-//! the cost grows with the square of the length. It is meant for a few lines, to see what a model says.
+//! Every token costs one forward pass over all earlier ones, since there is no KV cache, so the cost grows with
+//! the square of the length. It is meant for a few lines, to see what a model writes.
 
 use super::EvalError;
 use super::check::check_id;
@@ -12,19 +12,19 @@ use std::ops::ControlFlow;
 /// How the next token is chosen.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SampleOptions {
-    /// Tokens to write at most.
+    /// Maximum tokens to generate.
     pub max_tokens: usize,
-    /// Logits are divided by this; 0 always takes the likeliest.
+    /// Divisor of logits; 0 always takes the most probable id.
     pub temperature: f64,
-    /// Only the so many likeliest ids are drawn from.
+    /// Draw only from this many most probable ids.
     pub top_k: Option<usize>,
-    /// Other seeds draw other tokens.
+    /// Seed of the draws.
     pub seed: u64,
-    /// Which of several samples of one seed.
+    /// Index among several samples of one seed.
     pub sample_idx: u64,
-    /// Ids that end the text; they are not part of it.
+    /// Ids that end the text, without being part of it.
     pub stops: Vec<u32>,
-    /// Ids from here on are never written: a padded head has more than its tokenizer.
+    /// Ids from here on are never generated: a padded head has more than its tokenizer.
     pub vocab_size: usize,
 }
 
@@ -33,26 +33,26 @@ pub struct SampleOptions {
 pub enum Stop {
     /// The model ended it.
     EndOfDocument,
-    /// As many tokens as were asked for.
+    /// `max_tokens` was reached.
     MaxTokens,
-    /// The model is for no more positions.
+    /// The model's maximum number of positions was reached.
     MaxSeqLen,
 }
 
-/// What a model wrote.
+/// The generated text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Generated {
     /// Ids after the prompt.
     pub ids: Vec<u32>,
-    /// Why there are no more.
+    /// Why it ended.
     pub stop: Stop,
 }
 
 impl SampleOptions {
-    /// Refuses what means nothing.
+    /// Refuses invalid settings.
     ///
     /// # Errors
-    /// [`EvalError::Sampling`] by its flag.
+    /// [`EvalError::Sampling`], naming the flag.
     pub fn check(&self) -> Result<(), EvalError> {
         if !(self.temperature.is_finite() && self.temperature >= 0.0) {
             return Err(EvalError::Sampling {
@@ -72,11 +72,11 @@ impl SampleOptions {
     }
 }
 
-/// Continues `prompt`; `on_token` sees each id as it is chosen, and may end it.
+/// Continues `prompt`; `on_token` is called with each id as it is chosen, and may stop.
 ///
 /// # Errors
-/// Options that mean nothing, a prompt that is empty or fills the model's longest sequence, logits
-/// that are not numbers, [`EvalError::Interrupted`].
+/// Invalid options, a prompt that is empty or fills the model's longest sequence, logits that are not finite,
+/// [`EvalError::Interrupted`].
 pub fn generate(
     network: &mut Network,
     prompt: &[u32],
@@ -141,9 +141,8 @@ fn check_finite(logits_v: &[f32], position: usize) -> Result<(), EvalError> {
     })
 }
 
-/// The id at which the cumulated probabilities of softmax(logits / temperature) over the `top_k`
-/// largest, by falling logit and ties by id, pass `unit` in `[0, 1)`; the first of them at
-/// temperature 0.
+/// The id at which the cumulative probability of softmax(logits / temperature) over the `top_k` largest, in
+/// order of decreasing logit with ties by id, passes `unit` in `[0, 1)`; the first of them at temperature 0.
 ///
 /// # Panics
 /// Without logits.
@@ -168,11 +167,11 @@ pub fn pick(logits_v: &[f32], options: &SampleOptions, unit: f64) -> u32 {
         left -= weight(id);
         left < 0.0
     });
-    // Rounding may leave a little beyond the last.
+    // Rounding may leave the sum below `unit`.
     passed.unwrap_or(ids[ids.len() - 1])
 }
 
-/// A number in `[0, 1)` that depends on seed, sample and place, and on no draw before it.
+/// A number in `[0, 1)` that depends on seed, sample and position, but on no earlier draw.
 fn unit_draw(options: &SampleOptions, position: u64) -> f64 {
     let key = splitmix64(options.seed ^ splitmix64(options.sample_idx));
     (splitmix64(key ^ splitmix64(position)) >> 11) as f64 / (1u64 << 53) as f64

@@ -1,8 +1,8 @@
-//! Sequences of a label set through a model, and what the teacher made of the same positions.
+//! Evaluates a model on the sequences of a label set, next to the teacher on the same positions.
 //!
-//! The labels hold the tokens and the teacher's log-probability of every target, so a model is
-//! compared with its teacher position by position and no teacher runs. Positions are easy, medium or
-//! hard by the teacher's NLL of them, whatever the model: so models are compared on the same ones.
+//! The labels hold the tokens and the teacher's log-probability of every target, so a model is compared with
+//! its teacher position by position without running the teacher. Positions are easy, medium or hard by the
+//! teacher's NLL, independent of the model, so that models are compared on the same ones.
 
 use super::calibration::Calibration;
 use super::error::EvalError;
@@ -17,14 +17,14 @@ use serde::Serialize;
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
 
-/// Names of the buckets, by rising NLL of the teacher.
+/// Names of the buckets, by increasing NLL of the teacher.
 pub const BUCKET_NAMES: [&str; 3] = ["easy", "medium", "hard"];
 
 /// How labels are evaluated.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct LabelledOptions {
-    /// Borders of the buckets: the teacher's NLL of a position, nats, that easy ones have at most, and
-    /// that medium ones have at most. `None` takes [`teacher_terciles`] of the same sequences.
+    /// Boundaries of the buckets: the teacher's maximum NLL of easy and of medium positions, nats. `None` takes
+    /// [`teacher_terciles`] of the same sequences.
     pub borders: Option<[f64; 2]>,
     /// Only sequences with these numbers.
     pub seq_ids: Option<Range<u64>>,
@@ -46,8 +46,8 @@ pub struct BucketReport {
     pub n_targets: u64,
     /// Mean NLL of the model, nats; null without positions.
     pub nll: Option<f64>,
-    /// Mean NLL of the teacher, nats; null without positions. It is infinite, and null in JSON, where
-    /// the teacher gave a target no probability at all.
+    /// Mean NLL of the teacher, nats; null without positions. It is infinite, and null in JSON, if the teacher
+    /// gave a target probability 0.
     pub teacher_nll: Option<f64>,
 }
 
@@ -60,26 +60,26 @@ pub struct LabelledReport {
     pub n_targets: u64,
     /// Mean NLL of the model, nats per token.
     pub nll: f64,
-    /// Fraction of positions whose target is the model's best id (ties: the lowest).
+    /// Fraction of positions whose target is the model's top id (ties: the lowest).
     pub accuracy: f64,
-    /// Expected calibration error of the best id's probability: see [`Calibration::ece`].
+    /// Expected calibration error of the top id's probability: see [`Calibration::ece`].
     pub ece: f64,
     /// Mean NLL of the teacher over the same positions, nats per token, under its full softmax at
     /// temperature 1.
     pub teacher_nll: f64,
-    /// The teacher's NLL that easy positions have at most, and that medium ones have at most, nats.
+    /// The teacher's maximum NLL of easy and of medium positions, nats.
     pub bucket_borders: [f64; 2],
     /// Easy, medium, hard.
     pub buckets: [BucketReport; 3],
 }
 
-/// Opens labels to evaluate on: every sequence that they hold, or that `selection` keeps.
+/// Opens labels to evaluate on: all their sequences, or those that `selection` keeps.
 ///
 /// # Errors
-/// Labels that are not finalized, or cannot be trained from; labels without the group `stats`, which
-/// has the teacher's NLL.
+/// Labels that are not finalized, or cannot be trained on; labels without the group `stats`, which has the
+/// teacher's NLL.
 pub fn open_labelled(dir: &Path, selection: Option<&Path>) -> Result<LabelSource, EvalError> {
-    // A window of one row group: the order does not matter, and so the least memory is taken.
+    // A window of one row group takes the least memory, and the order does not matter.
     let options = LabelSourceOptions {
         dir: dir.to_path_buf(),
         selection: selection.map(Path::to_path_buf),
@@ -91,10 +91,10 @@ pub fn open_labelled(dir: &Path, selection: Option<&Path>) -> Result<LabelSource
     Ok(labels.reading(&[Group::Stats]))
 }
 
-/// Room for the sequences of `labels`, several a micro-batch of at most `n_positions` positions.
+/// Capacity for the sequences of `labels`, several per micro-batch of at most `n_positions` positions.
 ///
 /// # Errors
-/// Sequences longer than the model is for, ids that it has not.
+/// Sequences longer than the model supports, ids that it does not have.
 pub fn labelled_capacity(
     spec: &ModelSpec,
     labels: &LabelSource,
@@ -107,9 +107,9 @@ pub fn labelled_capacity(
     Ok(Capacity::of_inference(n_positions, seq_len, threads))
 }
 
-/// Terciles of the teacher's NLL over the positions of the chosen sequences, exactly: a third of them
-/// are easy (at most the first value), a third medium (at most the second), a third hard. Reads the
-/// labels twice and no model.
+/// Exact terciles of the teacher's NLL over the positions of the chosen sequences: a third of them are easy (at
+/// most the first value), a third medium (at most the second), a third hard. Reads the labels twice, and no
+/// model.
 ///
 /// # Errors
 /// Damaged labels; no position.
@@ -129,12 +129,12 @@ pub fn teacher_terciles(
     found.ok_or(EvalError::NothingChosen)
 }
 
-/// Evaluates the chosen sequences of `labels`, as many at a time as the network has room for. The
-/// teacher's NLL is read from the labels; the time is that of the model's forward pass.
+/// Evaluates the chosen sequences of `labels`, as many at a time as the network has room for. The teacher's NLL
+/// is read from the labels, so the time is that of the model's forward pass.
 ///
 /// # Errors
-/// What [`labelled_capacity`] refuses; damaged labels; no position; numbers that are none;
-/// [`EvalError::Interrupted`] where `on_progress` says so.
+/// As [`labelled_capacity`]; damaged labels; no position; scores that are not finite;
+/// [`EvalError::Interrupted`] if `on_progress` breaks.
 ///
 /// # Panics
 /// If the network has no room for a sequence.
@@ -192,7 +192,7 @@ fn check_labels(spec: &ModelSpec, labels: &LabelSource) -> Result<(), EvalError>
     Ok(())
 }
 
-/// Which bucket a position of that NLL of the teacher is in.
+/// The bucket of a position with this NLL of the teacher.
 pub(in crate::train) fn bucket_of(teacher_nll: f64, borders: [f64; 2]) -> usize {
     borders
         .iter()

@@ -1,16 +1,15 @@
-//! What a model makes of text: its negative log-likelihood (NLL), and text of its own.
+//! Evaluates models by their negative log-likelihood (NLL) of text, and generates text.
 //!
-//! [`evaluate`] walks over sequences of a token corpus, several a micro-batch, and adds up -log q_y
-//! of every predicted position, over all and by group of documents. Text is first made a token
-//! corpus in a temporary directory ([`TextCorpus`]), so that it is cut as any corpus is. Bits per
-//! byte are NLL / ln 2 over the bytes of the predicted text: a number that does not depend on the
-//! tokenizer, as NLL a token and perplexity do.
+//! [`evaluate`] goes through sequences of a token corpus, several per micro-batch, and sums -log q_y over all
+//! predicted positions and by group of documents. Text is first converted to a token corpus in a temporary
+//! directory ([`TextCorpus`]), so that it is cut like any corpus. Bits per byte are NLL / ln 2 divided by the
+//! bytes of the predicted text; unlike NLL per token and perplexity, they do not depend on the tokenizer.
 //!
-//! [`evaluate_labelled`] does the same over the sequences of a label set, next to the teacher's own
-//! NLL and by buckets of it. Both tell how often the model's best id is the target, and how far its
-//! confidence in that id is from being right as often ([`Calibration`]).
+//! [`evaluate_labelled`] does the same over the sequences of a label set, next to the teacher's own NLL and by
+//! buckets of it. Both report how often the model's top id is the target, and how far its confidence is from
+//! that accuracy ([`Calibration`]).
 //!
-//! [`probe_copying`] measures what neither shows: how well the model repeats what it has in its context.
+//! [`probe_copying`] measures something neither shows: how well the model repeats what is in its context.
 //!
 //! [`generate`](generate()) continues a prompt, greedily or by seeded draws.
 

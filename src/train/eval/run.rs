@@ -1,4 +1,4 @@
-//! Sequences through the model, several a micro-batch.
+//! Runs sequences through the model, several per micro-batch.
 
 use super::EvalError;
 use super::check::check_id;
@@ -9,21 +9,21 @@ use crate::train::example::Example;
 use crate::train::model::{Capacity, ModelSpec, Network};
 use std::ops::ControlFlow;
 
-/// Positions a micro-batch of an evaluation holds at most, unless one sequence is longer; speed and
-/// memory only.
+/// Maximum positions of an evaluation's micro-batch, unless one sequence is longer; affects only speed and
+/// memory.
 pub const DEFAULT_BATCH_POSITIONS: usize = 2048;
 
-/// How far an evaluation has come.
+/// Progress of an evaluation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EvalProgress {
     /// Predicted positions so far.
     pub n_targets: u64,
 }
 
-/// Room for the sequences of `view`, several a micro-batch of at most `n_positions` positions.
+/// Capacity for the sequences of `view`, several per micro-batch of at most `n_positions` positions.
 ///
 /// # Errors
-/// Sequences longer than the model is for, an id in front that it has not, nothing to predict.
+/// Sequences longer than the model supports, a `sequence_bos` that it does not have, nothing to predict.
 pub fn evaluation_capacity(
     spec: &ModelSpec,
     view: &SequenceView<'_>,
@@ -42,8 +42,8 @@ pub fn evaluation_capacity(
 /// Evaluates sequences of `view` by their numbers, as many at a time as the network has room for.
 ///
 /// # Errors
-/// Sequences longer than the model is for, nothing to predict, an id in front that the model has
-/// not, numbers that are none; [`EvalError::Interrupted`] where `on_progress` says so.
+/// Sequences longer than the model supports, nothing to predict, a `sequence_bos` that it does not have, scores
+/// that are not finite; [`EvalError::Interrupted`] if `on_progress` breaks.
 ///
 /// # Panics
 /// Past the last sequence, or if the network has no room for a sequence.
@@ -70,14 +70,14 @@ pub fn evaluate(
     Ok(tally.report(options.text_bytes))
 }
 
-/// What an evaluation uses besides the tokens.
+/// Inputs of an evaluation besides the tokens.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct EvalOptions<'a> {
-    /// Groups of documents to score apart.
+    /// Groups of documents to score separately.
     pub groups: Option<&'a DocumentGroups>,
-    /// `[V]` bytes of text that each id stands for (see [`text_bytes_of_ids`](super::text_bytes_of_ids)).
+    /// `[V]` bytes of text of each id (see [`text_bytes_of_ids`](super::text_bytes_of_ids)).
     pub bytes_of_ids: Option<&'a [u32]>,
-    /// Bytes of the predicted text of each group, or of everything: where all sequences are taken.
+    /// Bytes of the predicted text of each group, or of everything, if all sequences are evaluated.
     pub text_bytes: Option<&'a [u64]>,
 }
 
@@ -98,13 +98,13 @@ fn check_view(spec: &ModelSpec, view: &SequenceView<'_>) -> Result<(), EvalError
     Ok(())
 }
 
-/// `n` of `n_total` numbers from 0 on, evenly spread, rising; all of them if there are no more.
+/// `n` of the numbers 0 to `n_total` - 1, evenly spread and increasing; all of them if there are no more.
 pub fn evenly_spread(n_total: u64, n: u64) -> impl Iterator<Item = u64> {
     let n = n.min(n_total);
     (0..n).map(move |idx| (u128::from(idx) * u128::from(n_total) / u128::from(n)) as u64)
 }
 
-/// A sequence of a corpus or of labels; it has a target at least.
+/// A sequence of a corpus or of labels, with at least one target.
 pub(super) trait Tokens {
     fn seq_id(&self) -> u64;
     fn input_ids(&self) -> &[u32];
@@ -130,7 +130,7 @@ impl Tokens for Example {
     }
 }
 
-/// Calls `visit` with each sequence in its order and with what its positions are worth.
+/// Calls `visit` with each sequence, in order, and the scores of its positions.
 pub(super) fn for_each_batch<S: Tokens>(
     network: &mut Network,
     sequences: impl Iterator<Item = S>,
@@ -153,7 +153,7 @@ pub(super) fn for_each_batch<S: Tokens>(
     Ok(())
 }
 
-/// An infinite NLL is as wrong as NaN for a mean.
+/// Refuses scores that are not finite: an infinite NLL spoils a mean as NaN does.
 fn check_finite(seq_id: u64, scores_t: &[PositionScore]) -> Result<(), EvalError> {
     let position = scores_t.iter().position(|score| !score.nll.is_finite());
     position.map_or(Ok(()), |position| {
@@ -165,7 +165,8 @@ fn check_finite(seq_id: u64, scores_t: &[PositionScore]) -> Result<(), EvalError
     })
 }
 
-/// Runs of sequences that together have at most `n_positions` predicted positions, or one longer.
+/// Groups of consecutive sequences with at most `n_positions` predicted positions together, or one longer
+/// sequence.
 fn grouped<S: Tokens>(
     sequences: impl Iterator<Item = S>,
     n_positions: usize,

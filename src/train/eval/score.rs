@@ -1,4 +1,4 @@
-//! From sums of negative log-likelihoods to what people compare.
+//! From sums of negative log-likelihoods to comparable scores.
 
 use super::calibration::Calibration;
 use crate::tokens::{Sequence, Tokenizer};
@@ -13,7 +13,7 @@ pub struct NllSums {
     pub n_targets: u64,
     /// Sum of -log q_y, nats.
     pub nll_nats: f64,
-    /// Bytes of the predicted text, where they are counted.
+    /// Bytes of the predicted text, if they are counted.
     pub n_bytes: u64,
 }
 
@@ -25,7 +25,7 @@ impl std::ops::AddAssign for NllSums {
     }
 }
 
-/// What a model is worth on some positions.
+/// A model's score on some positions.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Score {
     /// Predicted positions.
@@ -34,14 +34,14 @@ pub struct Score {
     pub mean_nll_nats: Option<f64>,
     /// exp of that.
     pub perplexity: Option<f64>,
-    /// Bytes of the predicted text; null where they are not known.
+    /// Bytes of the predicted text; null if unknown.
     pub n_bytes: Option<u64>,
     /// Sum of -log2 q_y over those bytes.
     pub bits_per_byte: Option<f64>,
 }
 
 impl Score {
-    /// Of sums, whose bytes count only if `with_bytes`.
+    /// From sums; their bytes count only if `with_bytes`.
     pub fn new(sums: &NllSums, with_bytes: bool) -> Self {
         let mean = (sums.n_targets > 0).then(|| sums.nll_nats / sums.n_targets as f64);
         let n_bytes = with_bytes.then_some(sums.n_bytes);
@@ -59,9 +59,9 @@ impl Score {
 /// The score of one group of documents.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct GroupScore {
-    /// What its documents have in common.
+    /// Name that its documents share.
     pub kind: String,
-    /// Over the positions whose target is in one of them.
+    /// Over positions with targets in these documents.
     #[serde(flatten)]
     pub score: Score,
 }
@@ -74,25 +74,24 @@ pub struct EvalReport {
     /// Over all positions.
     #[serde(flatten)]
     pub score: Score,
-    /// Fraction of positions whose target is the model's best id (ties: the lowest); null without
-    /// positions.
+    /// Fraction of positions whose target is the model's top id (ties: the lowest); null without positions.
     pub accuracy: Option<f64>,
-    /// Expected calibration error of the best id's probability, from 0 to 1: see
+    /// Expected calibration error of the top id's probability, from 0 to 1: see
     /// [`Calibration::ece`](super::Calibration::ece); null without positions.
     pub ece: Option<f64>,
-    /// By group, where there are groups, in the order of their names.
+    /// By group, if there are groups, in the order of their names.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub by_kind: Vec<GroupScore>,
 }
 
-/// Which group each document is in.
+/// Assignment of documents to groups.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DocumentGroups {
     /// Names of the groups.
     pub names: Vec<String>,
     /// `[n_documents]` indices into the names.
     pub of_document: Vec<u32>,
-    /// Where each name is in the list.
+    /// Index of each name.
     known: HashMap<String, u32>,
 }
 
@@ -113,9 +112,9 @@ impl DocumentGroups {
 pub(super) struct Tally<'a> {
     n_sequences: u64,
     groups: Option<&'a DocumentGroups>,
-    /// `[V]` bytes of text that each id stands for.
+    /// `[V]` bytes of text of each id.
     bytes_of_ids: Option<&'a [u32]>,
-    /// One a group; a single one without groups.
+    /// One per group; a single one without groups.
     sums: Vec<NllSums>,
     calibration: Calibration,
 }
@@ -131,7 +130,7 @@ impl<'a> Tally<'a> {
         }
     }
 
-    /// Adds one sequence, with what each of its positions is worth.
+    /// Adds one sequence with the scores of its positions.
     pub(super) fn add(&mut self, sequence: &Sequence, scores_t: &[PositionScore]) {
         self.n_sequences += 1;
         let mut document_idx = 0;
@@ -160,8 +159,8 @@ impl<'a> Tally<'a> {
         self.sums.iter().map(|sums| sums.n_targets).sum()
     }
 
-    /// The report; `text_bytes`, one a group, are the bytes of the predicted text where they are
-    /// known better than by adding up ids.
+    /// The report; `text_bytes`, one per group, replace the bytes counted from ids if they are known more
+    /// exactly.
     pub(super) fn report(mut self, text_bytes: Option<&[u64]>) -> EvalReport {
         for (sums, &n_bytes) in std::iter::zip(&mut self.sums, text_bytes.unwrap_or_default()) {
             sums.n_bytes = n_bytes;
@@ -187,8 +186,7 @@ impl<'a> Tally<'a> {
     }
 }
 
-/// `[vocab_size]` bytes of text that each id stands for: none for special ids and for ids that the
-/// tokenizer does not have.
+/// `[vocab_size]` bytes of text of each id: 0 for special ids and for ids that the tokenizer does not have.
 pub fn text_bytes_of_ids(tokenizer: &Tokenizer, vocab_size: usize) -> Vec<u32> {
     let bytes_of = |id: u32| match tokenizer.is_special(id) {
         true => 0,
@@ -212,7 +210,7 @@ mod tests {
         }
     }
 
-    /// Positions of these NLLs, nats.
+    /// Positions with these NLLs, nats.
     fn scores(nlls: &[f64]) -> Vec<PositionScore> {
         let score = |&nll: &f64| PositionScore {
             nll,
@@ -230,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_target_counts_for_the_document_that_it_is_in() {
-        // Documents 3 and 4 end inside; document 5 starts with the last id, which is a target.
+        // Documents 3 and 4 end within; document 5 starts with the last id, which is a target.
         let groups = groups(&["z", "z", "z", "poem", "letter", "poem"]);
         let mut tally = Tally::new(Some(&groups), None);
         let ids = sequence(&[9, 9, 9, 9, 9, 9], &[0, 2, 5], &[3, 4, 5]);

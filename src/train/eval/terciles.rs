@@ -1,18 +1,18 @@
-//! Borders between easy, medium and hard positions, exactly and in bounded memory.
+//! Exact boundaries between easy, medium and hard positions, in bounded memory.
 
 use super::EvalError;
 use crate::signals::Counts;
 
-/// Values of the upper half of a number's bits, and of the lower.
+/// Possible values of the upper, and of the lower, half of a number's bits.
 const N_HALVES: usize = 1 << 16;
 
-/// The two values that cut `nlls` into thirds: the smallest value that at least a third of all are no
-/// greater than, and the same of two thirds. So a third or a little more are `easy` (at most the first),
-/// up to another third `medium` (at most the second), and the rest `hard`. `None` without values.
+/// The two values that split the NLLs into thirds: the smallest value such that at least a third of all are at
+/// most that, and the same for two thirds. So a third or a little more are `easy` (at most the first), up to
+/// another third `medium` (at most the second), and the rest `hard`. `None` without values.
 ///
-/// Exact, for any number of values in 1 MiB: `for_each` gives all of them twice, first to count the
-/// upper halves of their bits, and then the lower halves of those that share the upper half with a
-/// border. Values are 0 or more, infinity included.
+/// Exact for any number of values, in 1 MiB: `for_each` is called twice to visit all of them, first to count
+/// the upper halves of their bits, then the lower halves of those that share the upper half with a boundary.
+/// Values are 0 or more, including infinity.
 ///
 /// # Errors
 /// Those of `for_each`.
@@ -42,8 +42,8 @@ pub(super) fn terciles(
     Ok(Some([border(0), border(1)]))
 }
 
-/// Bits that are ordered as the values are, for values of 0 or more. A probability that rounds past 1
-/// has an NLL below 0, by less than f32 tells from 0; -0 is 0.
+/// Bits in the same order as the values, for values of 0 or more. A probability that rounds to more than 1 has
+/// a tiny negative NLL, which counts as 0, as does -0.
 fn ordered(nll: f32) -> u32 {
     if nll > 0.0 { nll.to_bits() } else { 0 }
 }

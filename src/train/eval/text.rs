@@ -1,4 +1,4 @@
-//! Text as a token corpus, for as long as it is evaluated.
+//! Text as a temporary token corpus, for evaluation.
 
 use super::EvalError;
 use super::score::DocumentGroups;
@@ -9,50 +9,50 @@ use crate::tokens::{
 use rayon::prelude::*;
 use std::ops::ControlFlow;
 
-/// Text encoded at a time, bytes.
+/// Bytes of text encoded at a time.
 const CHUNK_TEXT_BYTES: usize = 4 << 20;
 const CHUNK_DOCUMENTS: usize = 4096;
 
-/// The group of documents that the field says nothing of.
+/// The group of documents without the field.
 const NO_GROUP: &str = "(none)";
 
 /// How text becomes tokens.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TextOptions {
-    /// Ids in front of every document, in order.
+    /// Ids before every document, in order.
     pub bos: Vec<u32>,
     /// Ids after every document, in order.
     pub eod: Vec<u32>,
-    /// What stands between documents inside one text; they are then trimmed of white space.
+    /// Separator between documents within one text; the documents are then trimmed of white space.
     pub split_on: Option<String>,
     /// The field that the documents were read with, to group by.
     pub group_by: Option<String>,
-    /// Only what stands before this in the field names the group.
+    /// Only the part of the field before this names the group.
     pub group_until: Option<String>,
 }
 
-/// The tokens of some text, with what the text knew; removed from disk when it is dropped.
+/// The tokens of some text, with facts about the text; removed from disk on drop.
 pub struct TextCorpus {
     /// The tokens.
     pub tokens: TokenCorpus,
-    /// Groups of its documents, if there are any.
+    /// Groups of its documents, if any.
     pub groups: Option<DocumentGroups>,
     /// `[n_groups]`, or one: bytes of text.
     pub text_bytes: Vec<u64>,
-    /// `[n_groups]`, or one: those of the first tokens of documents, which nothing predicts where
-    /// there is no id in front.
+    /// `[n_groups]`, or one: bytes of the first tokens of documents, which are not predicted without an id
+    /// before them.
     first_token_bytes: Vec<u64>,
-    /// Those of the first document.
+    /// Group, and bytes of the first token, of the first document.
     very_first_bytes: (usize, u64),
-    // Declared last: the files go after the map of them.
+    // Declared last, so that the files are removed after they are unmapped.
     _dir: tempfile::TempDir,
 }
 
 impl TextCorpus {
-    /// Encodes all documents; `on_progress`, which is given the bytes read so far, may end it.
+    /// Encodes all documents; `on_progress` is called with the bytes read so far, and may stop.
     ///
     /// # Errors
-    /// Documents that cannot be read or encoded, none that has text, a field that none has.
+    /// Documents that cannot be read or encoded, no document with text, a field that no document has.
     pub fn create(
         mut documents: Documents,
         tokenizer: &Tokenizer,
@@ -84,9 +84,8 @@ impl TextCorpus {
         making.finish(documents.tally(), dir)
     }
 
-    /// Bytes of the text that is predicted, of each group or of all, when every document is cut by
-    /// itself (`by_document`) or all are one after the other; `id_in_front` says whether every
-    /// sequence has an id of its own in front.
+    /// Bytes of the predicted text, per group or in total, when each document is cut separately (`by_document`)
+    /// or all are concatenated; `id_in_front` says whether every sequence begins with an added id.
     pub fn predicted_bytes(&self, by_document: bool, id_in_front: bool) -> Vec<u64> {
         let mut bytes = self.text_bytes.clone();
         if id_in_front {
@@ -103,7 +102,7 @@ impl TextCorpus {
     }
 }
 
-/// The next documents, until they hold enough text; none at the end.
+/// The next documents, until they have enough text; empty at the end.
 fn read_chunk(documents: &mut Documents) -> Result<Vec<Document>, EvalError> {
     let (mut chunk, mut n_bytes) = (Vec::new(), 0);
     while n_bytes < CHUNK_TEXT_BYTES && chunk.len() < CHUNK_DOCUMENTS {
@@ -117,7 +116,7 @@ fn read_chunk(documents: &mut Documents) -> Result<Vec<Document>, EvalError> {
     Ok(chunk)
 }
 
-/// A corpus in the making.
+/// A corpus being written.
 struct Making<'a> {
     tokenizer: &'a Tokenizer,
     options: &'a TextOptions,
@@ -161,7 +160,7 @@ impl<'a> Making<'a> {
         Ok(())
     }
 
-    /// The documents inside one text.
+    /// The documents within one text.
     fn pieces<'t>(&self, text: &'t str) -> Box<dyn Iterator<Item = &'t str> + 't>
     where
         'a: 't,
@@ -203,7 +202,7 @@ impl<'a> Making<'a> {
         Ok(())
     }
 
-    /// The group of a document, which is made if it is new.
+    /// The group of a document, added if new.
     fn group_of(&mut self, document: &Document) -> usize {
         self.has_group |= document.group.is_some();
         let name = document.group.as_deref().unwrap_or(NO_GROUP);

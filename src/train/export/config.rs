@@ -1,7 +1,7 @@
-//! `config.json`: between Hugging Face's words and a [`ModelSpec`].
+//! `config.json`: converts between Hugging Face's keys and a [`ModelSpec`].
 //!
-//! It is read by the tables of [`pretrained`](crate::pretrained); what they have and the trainer's core has
-//! not is refused by key.
+//! It is read by the tables of [`pretrained`](crate::pretrained); anything that they support but the trainer's
+//! core does not is refused by key.
 
 use super::ExportError;
 use super::seal::check_sealed_config;
@@ -12,24 +12,24 @@ use serde_json::{Value, json};
 use std::path::Path;
 
 pub(super) const ARCHITECTURE: &str = "LlamaForCausalLM";
-/// What is written; a [`MISTRAL`] without a window is the same model by another name.
+/// The type that is written; a [`MISTRAL`] without a window is the same model under another name.
 const LLAMA: &str = "llama";
 const MISTRAL: &str = "mistral";
 
-/// Ids that mark beginning and end of a document, as a model's configuration names them.
+/// Ids that mark the beginning and end of a document, from a model's configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SpecialIds {
-    /// In front of a document.
+    /// Before a document.
     pub bos: Option<u32>,
-    /// Behind a document; chat models name several.
+    /// After a document; chat models have several.
     pub eos: Vec<u32>,
 }
 
 /// Reads the `config.json` in `dir`.
 ///
 /// # Errors
-/// A file that is not there or no JSON object, or not the one that was written with the model; a
-/// model that the trainer does not have, by its key.
+/// A file that is missing, not a JSON object, or not the one written with the model; a model that the trainer
+/// does not support, by its key.
 pub fn read_config(dir: &Path) -> Result<(ModelSpec, SpecialIds), ExportError> {
     check_sealed_config(dir)?;
     let config = Section::open(&dir.join(CONFIG_JSON))?;
@@ -68,7 +68,7 @@ pub fn config_json(spec: &ModelSpec, special: &SpecialIds) -> String {
     pretty(&config)
 }
 
-/// What [`read_config`] reads as `rope_scaling`.
+/// The value that [`read_config`] reads as `rope_scaling`.
 fn rope_scaling(spec: &ModelSpec) -> Value {
     let Some(scaling) = spec.rope_scaling else {
         return Value::Null;
@@ -96,7 +96,7 @@ pub(super) fn pretty(value: &Value) -> String {
     format!("{value:#}\n")
 }
 
-/// Keys that must be absent, null, or say exactly this, with why.
+/// Keys that must be absent, null or exactly this, with the reason.
 fn fixed() -> [(&'static str, Value, &'static str); 5] {
     let no_biases = "the trainer has no biases";
     [
@@ -120,7 +120,7 @@ fn fixed() -> [(&'static str, Value, &'static str); 5] {
     ]
 }
 
-/// Refuses by key what the trainer's core does not have.
+/// Refuses by key what the trainer's core does not support.
 fn check_core(config: &Section) -> Result<(), PretrainedError> {
     let model_type = config.get("model_type").and_then(Value::as_str);
     if model_type != Some(LLAMA) && model_type != Some(MISTRAL) {
@@ -138,10 +138,10 @@ fn check_core(config: &Section) -> Result<(), PretrainedError> {
     ROPE_KEYS.iter().try_for_each(|key| check_rope(config, key))
 }
 
-/// Where rope parameters are: in transformers 5, and in 4.
+/// Keys of rope parameters in transformers 5 and in 4.
 const ROPE_KEYS: [&str; 2] = ["rope_parameters", "rope_scaling"];
 
-/// Rope parameters may say what is the default anyway, a theta, and the scaling of Llama 3.1.
+/// Rope parameters may be defaults, a theta, and the scaling of Llama 3.1.
 fn check_rope(config: &Section, key: &str) -> Result<(), PretrainedError> {
     let Some(value) = config.get(key) else {
         return Ok(());
@@ -161,7 +161,7 @@ fn check_rope(config: &Section, key: &str) -> Result<(), PretrainedError> {
     Err(config.refusal(key, expected, remedy))
 }
 
-/// A description in the trainer's words. What these cannot say was refused by key.
+/// The trainer's description of a decoder. Anything it cannot express was refused by key.
 fn spec_of(config: &Section, decoder: &DecoderSpec) -> Result<ModelSpec, PretrainedError> {
     let layer = &decoder.layers[0];
     let attention = &layer.attention;

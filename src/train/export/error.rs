@@ -1,4 +1,4 @@
-//! What can be wrong with a model's directory, and what to do about it.
+//! What can be wrong with a model's directory, with remedies.
 
 use crate::error::{Classified, Kind};
 use crate::interrupt::Interrupt;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// A model that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-    /// What is missing, or wrong with a configuration or a tensor.
+    /// A missing file, or a fault of a configuration or a tensor.
     #[error(transparent)]
     Pretrained(#[from] PretrainedError),
     /// A file cannot be read or written.
@@ -22,14 +22,14 @@ pub enum ExportError {
     Changed {
         /// The file.
         path: PathBuf,
-        /// Size and hash as they were written.
+        /// Size and hash as written.
         expected: String,
         /// As found.
         got: String,
-        /// The file that says so.
+        /// The seal.
         seal: PathBuf,
     },
-    /// The file that says what the others are cannot be understood.
+    /// The seal, which lists the other files, cannot be parsed.
     #[error("{} is damaged ({fault}): restore it, or remove it to use the model's files unchecked", path.display())]
     Unsealed {
         /// The file.
@@ -43,19 +43,19 @@ pub enum ExportError {
         /// The output.
         path: PathBuf,
     },
-    /// The output holds a model already.
+    /// The output already contains a model.
     #[error("{} exists already: choose another output, or replace it with --overwrite", path.display())]
     AlreadyThere {
         /// The file.
         path: PathBuf,
     },
-    /// A file is where a directory is to be.
+    /// The output directory is a file.
     #[error("{} is a file: expected a directory for the model; choose another output", path.display())]
     NotADirectory {
         /// The file.
         path: PathBuf,
     },
-    /// The tokenizer that goes with the model cannot be read, or is not its own.
+    /// The model's tokenizer cannot be read, or does not match the model.
     #[error(transparent)]
     Tokens(#[from] TokensError),
     /// The ONNX file cannot be written.
@@ -64,7 +64,7 @@ pub enum ExportError {
 }
 
 impl ExportError {
-    /// The same for whoever says what to do about a full disk himself.
+    /// The same error without its remedy, for callers that say themselves what to do about a full disk.
     #[must_use]
     pub fn without_remedy(self) -> Self {
         match self {
@@ -73,7 +73,7 @@ impl ExportError {
         }
     }
 
-    /// Of a write to `path`, which a wish to stop ends too.
+    /// From a failed write to `path`, which may also mean a requested stop.
     pub(super) fn written(path: &Path, source: std::io::Error, interrupt: &Interrupt) -> Self {
         match interrupt.is_requested() {
             true => ExportError::Interrupted {

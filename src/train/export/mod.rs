@@ -1,9 +1,9 @@
-//! Models in and out: Hugging Face directories both ways, ONNX out.
+//! Reads and writes models as Hugging Face directories, and writes ONNX.
 //!
-//! A Hugging Face directory is `config.json`, `model.safetensors` (or shards of it with an index)
-//! and `tokenizer.json`. One that was written here has `saltworks.json` beside them, with size and
-//! BLAKE3 of each, which are checked when the model is read. What the trainer's core does not have (biases, sliding windows, rope
-//! scaling, other architectures) is refused by name when it is read, never approximated.
+//! A Hugging Face directory is `config.json`, `model.safetensors` (or shards of it with an index) and
+//! `tokenizer.json`. Directories written here also have `saltworks.json`, with the size and BLAKE3 of each file,
+//! which are checked when the model is read. Anything that the trainer's core does not support (biases, sliding
+//! windows, most rope scaling, other architectures) is refused by name, never approximated.
 
 mod config;
 mod error;

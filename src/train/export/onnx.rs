@@ -1,5 +1,5 @@
 //! A model as an ONNX graph of standard operators: see [`crate::onnx::decoder`]. A sequence longer than the model
-//! is for ends in an error of the runtime.
+//! supports is an error in the runtime.
 
 use super::ExportError;
 use crate::decoder_file::{self, DecoderFileError, MAX_INLINE_BYTES, Watch, WeightsPlace};
@@ -16,12 +16,12 @@ use std::path::Path;
 
 pub use crate::decoder_file::{WeightsPlace as OnnxWeights, data_path as onnx_data_path};
 
-/// Writes the model as ONNX, in place of whatever has the name `path`, until a stop is asked for, by which
-/// nothing of what was there is lost. The graph gets its name last: without it nothing is there yet.
-/// What a killed write of the same name left is swept. Tells what has which hash.
+/// Writes the model as ONNX, replacing any file at `path`. If a stop is requested meanwhile, the earlier file
+/// is kept. The graph is renamed into place last, so until then there is no model. Leftovers of a killed write
+/// of the same name are removed. Returns the name and hash of each file.
 ///
 /// # Errors
-/// I/O; weights inline that are more than a protobuf message may hold; [`ExportError::Interrupted`].
+/// I/O errors; inline weights beyond protobuf's limit; [`ExportError::Interrupted`].
 pub fn write_onnx(
     path: &Path,
     params: &Params,
@@ -52,8 +52,8 @@ pub fn write_onnx(
     })
 }
 
-/// Whether the file of weights beside the model at `path` is what [`write_onnx`] would write there, as a
-/// kill before the graph got its name leaves it.
+/// Whether the weights file beside the model at `path` is what [`write_onnx`] would write there. A process
+/// killed before the graph is renamed leaves such a file.
 ///
 /// # Errors
 /// A file that cannot be read.
@@ -62,7 +62,7 @@ pub fn has_onnx_data_of(path: &Path, params: &Params) -> Result<bool, ExportErro
     Ok(decoder_file::has_data_of(path, &model, &ByName(params))?)
 }
 
-/// The graph of a model of the trainer.
+/// The graph of a trainer's model.
 pub fn onnx_model(spec: &ModelSpec) -> DecoderModel {
     let options = GraphOptions {
         dialect: Dialect::Standard,
@@ -71,7 +71,7 @@ pub fn onnx_model(spec: &ModelSpec) -> DecoderModel {
     decoder_model(&decoder_spec(spec), options).expect("a model of the trainer is a decoder")
 }
 
-/// A model of the trainer as a decoder among all others.
+/// A trainer's model as a general decoder.
 pub fn decoder_spec(spec: &ModelSpec) -> DecoderSpec {
     let dims = LlamaDims {
         vocab_size: spec.vocab_size,
@@ -86,7 +86,7 @@ pub fn decoder_spec(spec: &ModelSpec) -> DecoderSpec {
     llama_decoder(&dims, &spec.rope(), spec.norm_eps, spec.tie_embeddings)
 }
 
-/// Parameters by the names of a decoder.
+/// Provides parameters under a decoder's names.
 struct ByName<'a>(&'a Params);
 
 impl Weights for ByName<'_> {

@@ -1,4 +1,4 @@
-//! A Hugging Face directory into parameters.
+//! Reads parameters from a Hugging Face directory.
 
 use super::ExportError;
 use super::config::{SpecialIds, read_config};
@@ -14,22 +14,22 @@ use std::path::{Path, PathBuf};
 /// Values read at a time.
 const BLOCK: usize = 16 * 1024;
 
-/// A model as its directory holds it.
+/// A model read from a directory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HfModel {
     /// Dimensions and weights.
     pub params: Params,
-    /// Beginning and end of a document.
+    /// Ids of the beginning and end of a document.
     pub special: SpecialIds,
     /// The `tokenizer.json` next to the weights, if there is one.
     pub tokenizer: Option<PathBuf>,
 }
 
-/// The directory of a model that `path` stands for: itself, or `final` in the directory of a run. Of a URL, a copy
-/// of what is read of it.
+/// The model's directory for `path`: `path` itself, or `final` in a run's directory. For a URL, a local copy of
+/// the files that are read.
 ///
 /// # Errors
-/// Neither holds a `config.json`.
+/// Neither has a `config.json`.
 pub fn find_model(path: &Path) -> Result<PathBuf, ExportError> {
     for dir in [path.to_owned(), path.join("final")] {
         let config = dir.join(CONFIG_JSON);
@@ -50,7 +50,7 @@ pub fn find_model(path: &Path) -> Result<PathBuf, ExportError> {
     Err(missing.into())
 }
 
-/// Values of all weights of the model in `dir`, of whatever architecture; a weight that is tied to another is there once.
+/// Number of values in all weights of the model in `dir`, of any architecture; tied weights count once.
 ///
 /// # Errors
 /// No weights; a header that cannot be read.
@@ -61,7 +61,7 @@ pub fn n_weights(dir: &Path) -> Result<u64, ExportError> {
 /// Reads a Hugging Face directory: `config.json`, and the weights as f32, f16 or bf16.
 ///
 /// # Errors
-/// Whatever the trainer does not have, or would have to guess: see the variants of [`ExportError`].
+/// Anything that the trainer does not support, or would have to guess: see [`ExportError`].
 pub fn read_hf(dir: &Path) -> Result<HfModel, ExportError> {
     let (spec, special) = read_config(dir)?;
     check_sealed(dir)?;
@@ -75,7 +75,7 @@ pub fn read_hf(dir: &Path) -> Result<HfModel, ExportError> {
     })
 }
 
-/// Both lists name the tensors of a Llama in one order.
+/// Relies on both lists having the tensors of a Llama in the same order.
 fn read_params(checkpoint: &Checkpoint, params: &mut Params) -> Result<(), PretrainedError> {
     let mut values = Vec::new();
     let weights = weights_of(&checkpoint.spec);

@@ -1,7 +1,7 @@
 //! Tensors by name in one file: 8 bytes of header length, a JSON header, the values.
 //!
 //! [`TensorFile`] reads it. It is written in one pass with a running hash, so that neither side keeps a second
-//! copy of the weights. Values are finite on both sides of the file.
+//! copy of the weights. Values are checked to be finite both when written and when read.
 
 use super::ExportError;
 use super::config::ARCHITECTURE;
@@ -14,11 +14,11 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::Path;
 
-/// Without this, transformers takes a file for another framework's.
+/// Without this, transformers assumes that the file is another framework's.
 const METADATA: [(&str, &str); 1] = [("format", "pt")];
 /// Values converted at a time.
 const BLOCK: usize = 16 * 1024;
-/// The data begins at a multiple of this, so that it can be used in place.
+/// Alignment of the data, so that it can be used in place.
 const ALIGNMENT: usize = 8;
 
 /// A tensor to write.
@@ -32,22 +32,22 @@ pub struct Tensor<'a> {
     pub values: &'a [f32],
 }
 
-/// A tensor to read, and where to.
+/// A tensor to read, and its destination.
 #[derive(Debug, PartialEq)]
 pub struct TensorMut<'a> {
     /// Its name in the file.
     pub name: &'a str,
     /// Its dims, row-major.
     pub shape: &'a [usize],
-    /// Room for its values, as many as the dims say.
+    /// Destination of its values, as many as the dims say.
     pub values: &'a mut [f32],
 }
 
-/// Writes f32 tensors in the given order, instead of whatever has the name `path`, with `metadata`
-/// in the header. The bytes depend on nothing but the arguments.
+/// Writes f32 tensors in the given order, replacing any file at `path`, with `metadata` in the header. The
+/// bytes depend only on the arguments.
 ///
 /// # Errors
-/// I/O; a value that is NaN or infinite ([`PretrainedError::Tensor`]), of which nothing is then written.
+/// I/O errors; a value that is not finite ([`PretrainedError::Tensor`]), in which case nothing is written.
 ///
 /// # Panics
 /// If a shape and its number of values differ.
@@ -62,7 +62,7 @@ pub fn write_tensors(
     Ok(hash)
 }
 
-/// As [`write_tensors`], up to the point where the file gets its name.
+/// As [`write_tensors`], but without renaming the file into place.
 fn seal_tensors(
     path: &Path,
     tensors: &[Tensor<'_>],
@@ -86,8 +86,8 @@ fn seal_tensors(
 /// Reads exactly these tensors from a file, which may hold them as f32, f16 or bf16.
 ///
 /// # Errors
-/// I/O, a damaged file, a tensor that is missing, foreign, of another shape or of another dtype, a
-/// value that is NaN or infinite.
+/// I/O errors, a damaged file, a tensor that is missing, foreign, of another shape or of another dtype, a value
+/// that is not finite.
 ///
 /// # Panics
 /// If a shape and the room for its values differ.
@@ -103,7 +103,7 @@ pub fn read_tensors(path: &Path, into: &mut [TensorMut<'_>]) -> Result<(), Expor
     Ok(())
 }
 
-/// The file of all parameters, before it gets its name.
+/// The file of all parameters, not yet renamed into place.
 pub(super) fn seal_params(
     path: &Path,
     params: &Params,
@@ -114,7 +114,7 @@ pub(super) fn seal_params(
     seal_tensors(path, &tensors, &METADATA, interrupt)
 }
 
-/// The flat buffer cut into its tensors, each with the name of its place in the layout.
+/// The flat buffer split into tensors, each with the name at its index in the layout.
 pub(in crate::train) fn tensors_of<'a>(
     layout: &'a ParamLayout,
     names: &'a [String],
@@ -129,7 +129,7 @@ pub(in crate::train) fn tensors_of<'a>(
     })
 }
 
-/// Reads all parameters of `params`' layout from one file of exactly these.
+/// Reads all parameters of `params`' layout from one file with exactly these tensors.
 ///
 /// # Errors
 /// As [`read_tensors`]; the parameters are then partly read.
@@ -139,7 +139,7 @@ pub fn read_params(path: &Path, params: &mut Params) -> Result<(), ExportError> 
     read_tensors(path, &mut slices)
 }
 
-/// [`tensors_of`] to write to.
+/// [`tensors_of`] as destinations.
 pub(in crate::train) fn slices_of<'a>(
     layout: &'a ParamLayout,
     names: &'a [String],
@@ -166,7 +166,7 @@ fn names_of(layout: &ParamLayout) -> Vec<String> {
         .collect()
 }
 
-/// Decodes one tensor into its place.
+/// Decodes one tensor into its destination.
 fn read_into(file: &TensorFile, into: &mut TensorMut<'_>) -> Result<(), PretrainedError> {
     let n_values: usize = into.shape.iter().product();
     assert_eq!(n_values, into.values.len(), "room for {}", into.name);

@@ -1,8 +1,7 @@
 //! `saltworks.json`: size and BLAKE3 of the other files of a model that was written here.
 //!
-//! It is what tells a damaged model from a good one: a flipped bit of a weight is another number, and
-//! nothing else shows it. A directory without it, of another program or of an earlier version, is read
-//! as it is.
+//! Only this tells a damaged model from a good one, since a weight with a flipped bit is just another number. A
+//! directory without it, from another program or an earlier version, is read unchecked.
 
 use super::ExportError;
 use super::names::SEAL_JSON;
@@ -18,12 +17,12 @@ use std::path::Path;
 
 /// Version of its format.
 const VERSION: u32 = 1;
-/// What every model has.
+/// Files that every model has.
 const NEEDED: [&str; 2] = [CONFIG_JSON, MODEL_SAFETENSORS];
-/// What is read of a model.
+/// Files of a model that are read.
 const READ: [&str; 3] = [CONFIG_JSON, MODEL_SAFETENSORS, TOKENIZER_JSON];
 
-/// What `saltworks.json` says.
+/// The contents of `saltworks.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelSeal {
@@ -41,10 +40,10 @@ impl ModelSeal {
         }
     }
 
-    /// That of the model in `dir`; `None` where it has none.
+    /// The seal of the model in `dir`; `None` if it has none.
     ///
     /// # Errors
-    /// A file that cannot be read, or understood.
+    /// A file that cannot be read or parsed.
     pub fn read(dir: &Path) -> Result<Option<Self>, ExportError> {
         let path = dir.join(SEAL_JSON);
         let Some(bytes) = read_if_there(&path)? else {
@@ -76,12 +75,12 @@ impl ModelSeal {
         json
     }
 
-    /// The file, before it gets its name.
+    /// The file, not yet renamed into place.
     pub(super) fn seal(&self, dir: &Path) -> Result<Sealed, ExportError> {
         seal_bytes(&dir.join(SEAL_JSON), &self.json())
     }
 
-    /// Refuses the files `names` of the model in `dir` where one is not as it was written.
+    /// Refuses the model in `dir` if one of the files `names` differs from what was written.
     fn check(&self, dir: &Path, names: &[&str]) -> Result<(), ExportError> {
         let mut listed = self.files.iter();
         listed
@@ -91,7 +90,7 @@ impl ModelSeal {
     }
 }
 
-/// A file of these bytes, before it gets its name.
+/// A file of these bytes, not yet renamed into place.
 pub(super) fn seal_bytes(path: &Path, bytes: &[u8]) -> Result<Sealed, ExportError> {
     let mut partial = Partial::create(path)?;
     partial
@@ -100,10 +99,10 @@ pub(super) fn seal_bytes(path: &Path, bytes: &[u8]) -> Result<Sealed, ExportErro
     Ok(partial.seal()?)
 }
 
-/// Lists one more file in the seal of the model in `dir`.
+/// Adds a file to the seal of the model in `dir`; does nothing without a seal.
 ///
 /// # Errors
-/// I/O; a directory without a seal.
+/// I/O errors; a seal that cannot be parsed.
 pub(crate) fn seal_also(dir: &Path, name: &str, hash: FileHash) -> Result<(), ExportError> {
     let Some(mut seal) = ModelSeal::read(dir)? else {
         return Ok(());
@@ -112,8 +111,8 @@ pub(crate) fn seal_also(dir: &Path, name: &str, hash: FileHash) -> Result<(), Ex
     Ok(replace(&dir.join(SEAL_JSON), &seal.json())?)
 }
 
-/// One identity for the weights of the model in `dir`, of sampled blocks of their files: the same
-/// whatever the directory is called.
+/// An identity for the weights of the model in `dir`, from sampled blocks of their files, independent of the
+/// directory's name.
 ///
 /// # Errors
 /// A file that cannot be read.
@@ -125,7 +124,7 @@ pub fn model_identity(dir: &Path) -> Result<String, StorageError> {
         let is_weights = path
             .extension()
             .is_some_and(|ending| ending == "safetensors");
-        // Moments, of a checkpoint, are no part of the model.
+        // A checkpoint's optimizer moments are not part of the model.
         if is_weights && path.file_stem().is_some_and(|stem| stem != "optimizer") {
             paths.push(path);
         }
@@ -138,16 +137,16 @@ pub fn model_identity(dir: &Path) -> Result<String, StorageError> {
     Ok(fingerprint_of(hashes.iter().map(String::as_str)))
 }
 
-/// Refuses the model in `dir` where a file that is read of it is not the one that was written;
-/// one that has no seal is taken as it is. Reads the weights once.
+/// Refuses the model in `dir` if a file that will be read differs from what was written; a model without a seal
+/// is accepted. Reads the weights once.
 ///
 /// # Errors
-/// [`ExportError::Changed`], naming the file; a seal that cannot be understood.
+/// [`ExportError::Changed`], naming the file; a seal that cannot be parsed.
 pub fn check_sealed(dir: &Path) -> Result<(), ExportError> {
     check_some(dir, &READ)
 }
 
-/// The same of its `config.json` alone.
+/// The same for `config.json` only.
 pub(super) fn check_sealed_config(dir: &Path) -> Result<(), ExportError> {
     check_some(dir, &[CONFIG_JSON])
 }
@@ -161,7 +160,7 @@ fn check_some(dir: &Path, names: &[&str]) -> Result<(), ExportError> {
 
 fn check_file(dir: &Path, name: &str, expected: &FileHash) -> Result<(), ExportError> {
     let path = dir.join(name);
-    // Whoever reads it says that it is not there.
+    // A missing file is reported by its reader.
     if !path.exists() {
         return Ok(());
     }

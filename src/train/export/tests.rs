@@ -31,7 +31,7 @@ fn special() -> SpecialIds {
     }
 }
 
-/// A directory of a model, to be spoilt.
+/// A model's directory, which tests damage.
 struct Model {
     dir: tempfile::TempDir,
 }
@@ -40,7 +40,7 @@ impl Model {
     fn new(tied: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         write_hf(dir.path(), &Params::init(&spec(tied), 5), &special(), None).unwrap();
-        // As another program would have written it.
+        // As if written by another program.
         std::fs::remove_file(dir.path().join(SEAL_JSON)).unwrap();
         Self { dir }
     }
@@ -57,7 +57,7 @@ impl Model {
         self.dir.path().join(name)
     }
 
-    /// With a key of `config.json` set; `Value::Null` as JSON's null.
+    /// Sets a key of `config.json`; `Value::Null` means JSON's null.
     fn set(&self, key: &str, value: Value) -> &Self {
         let path = self.path("config.json");
         let mut config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
@@ -74,7 +74,7 @@ impl Model {
         self
     }
 
-    /// Writes the weights anew, as f32, with some tensors left out and others put in.
+    /// Rewrites the weights as f32, omitting some tensors and adding others.
     fn rewrite(&self, file: &str, keep: impl Fn(&str) -> bool, add: &[(&str, &[usize], &[f32])]) {
         let params = Params::init(&spec(true), 5);
         let slots = params.layout.tensors.iter().filter(|s| keep(&s.name));
@@ -555,7 +555,7 @@ fn a_tokenizer_of_more_ids_than_the_model_is_refused_before_anything_is_written(
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
-/// Bytes of every file that is no temporary.
+/// Name and bytes of every file.
 fn files(dir: &Path) -> Vec<(String, Vec<u8>)> {
     let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
     let mut files: Vec<_> = entries
@@ -597,7 +597,7 @@ fn a_write_that_fails_anywhere_leaves_the_old_model_the_new_one_or_none() {
         };
         outcomes[outcome] += 1;
     }
-    // Until all is on the disk; after the last name; between the first name and the last.
+    // Stopped before all is on disk, after the last rename, and between the first rename and the last.
     assert!(outcomes.iter().all(|&n| n > 0), "{outcomes:?}");
 }
 
@@ -660,7 +660,7 @@ fn no_flipped_bit_of_what_was_written_here_is_read_in_silence() {
             std::fs::write(&path, &flipped).unwrap();
             match read_hf(model.dir.path()) {
                 Err(error) => assert_eq!(error.kind(), Kind::BadData, "{error}"),
-                // White space of the seal itself.
+                // A flip in the white space of the seal itself.
                 Ok(read) => assert!(name == SEAL_JSON && read == good, "{name}, byte {i}"),
             }
         }

@@ -1,4 +1,4 @@
-//! Parameters into a Hugging Face directory.
+//! Writes parameters to a Hugging Face directory.
 
 use super::ExportError;
 use super::config::{SpecialIds, config_json, eos_value, pretty};
@@ -13,7 +13,7 @@ use crate::train::model::Params;
 use serde_json::json;
 use std::path::Path;
 
-/// Names of all that [`write_hf`] writes; those of the tokenizer only where there is one.
+/// Names of all files that [`write_hf`] writes; those of the tokenizer only if there is one.
 pub const HF_FILES: [&str; 6] = [
     CONFIG_JSON,
     MODEL_SAFETENSORS,
@@ -23,25 +23,25 @@ pub const HF_FILES: [&str; 6] = [
     SEAL_JSON,
 ];
 
-/// What is written.
+/// The contents to write.
 #[derive(Debug, Clone, Copy)]
 pub struct HfContents<'a> {
     /// Dimensions and weights.
     pub params: &'a Params,
     /// Beginning and end of a document.
     pub special: &'a SpecialIds,
-    /// The bytes of `tokenizer.json`, where there is one.
+    /// The bytes of `tokenizer.json`, if there is one.
     pub tokenizer_json: Option<&'a [u8]>,
 }
 
-/// Writes a directory that transformers loads as `LlamaForCausalLM`: `saltworks.json` with size and
-/// BLAKE3 of the others, `tokenizer.json` (these bytes, where there are some),
-/// `tokenizer_config.json`, `generation_config.json`, `model.safetensors` in f32 and, last,
-/// `config.json`, without which it is not a model. The directory is made if it is not there; files of
-/// these names in it are replaced, when all the new ones are on the disk.
+/// Writes a directory that transformers loads as `LlamaForCausalLM`: `saltworks.json` with size and BLAKE3 of
+/// the others, `tokenizer.json` (these bytes, if given), `tokenizer_config.json`, `generation_config.json`,
+/// `model.safetensors` in f32 and, last, `config.json`, without which it is not a model. The directory is
+/// created if missing; existing files of these names are replaced once all new ones are on disk.
 ///
 /// # Errors
-/// I/O, weights that are not finite, bytes that are no tokenizer or one of more ids than the model.
+/// I/O errors, weights that are not finite, bytes that are not a tokenizer, a tokenizer with more ids than the
+/// model.
 pub fn write_hf(
     dir: &Path,
     params: &Params,
@@ -56,10 +56,10 @@ pub fn write_hf(
     write_hf_until(dir, &contents, &Interrupt::new())
 }
 
-/// [`write_hf`] until a stop is asked for, by which nothing of what was there is lost.
+/// As [`write_hf`], but stops on request, in which case earlier files are kept.
 ///
 /// # Errors
-/// Those of [`write_hf`]; [`ExportError::Interrupted`].
+/// As [`write_hf`]; [`ExportError::Interrupted`].
 pub fn write_hf_until(
     dir: &Path,
     contents: &HfContents<'_>,
@@ -102,20 +102,20 @@ pub fn write_hf_until(
         .iter()
         .map(|(name, file)| (name.clone(), file.hash.clone()));
     let own = ModelSeal::new(hashes).seal(dir)?;
-    // A model whose files are being replaced is not one, until the last is there.
+    // While its files are being replaced, the directory does not count as a model.
     remove_file(&dir.join(CONFIG_JSON))?;
     own.replace()?;
     let mut files = sealed.into_iter().map(|(_, file)| file);
     Ok(files.try_for_each(Sealed::replace)?)
 }
 
-/// Whether what a killed [`write_hf`] left is in `dir`: its seal, which gets its name first, and no
-/// `config.json`, which gets it last.
+/// Whether `dir` has the leftovers of a killed [`write_hf`]: a seal, which is renamed into place first, but no
+/// `config.json`, which comes last.
 pub fn is_half(dir: &Path) -> bool {
     dir.join(SEAL_JSON).is_file() && !dir.join(CONFIG_JSON).exists()
 }
 
-/// Removes a directory that it made, if that is still empty when it is dropped.
+/// On drop, removes the directory that it created, if still empty.
 struct NewDir<'a>(Option<&'a Path>);
 
 impl<'a> NewDir<'a> {
@@ -128,7 +128,7 @@ impl<'a> NewDir<'a> {
 
 impl Drop for NewDir<'_> {
     fn drop(&mut self) {
-        // Refused by the system for a directory that holds something.
+        // The system refuses this for a directory that is not empty.
         let _ = self.0.map(std::fs::remove_dir);
     }
 }
@@ -172,7 +172,7 @@ fn tokenizer_config(params: &Params, special: &SpecialIds, tokenizer: &Tokenizer
     pretty(&config)
 }
 
-/// A token as the tokenizer spells it, if that leads back to it.
+/// A token's spelling, if the tokenizer maps that back to the same id.
 fn spelling(tokenizer: &Tokenizer, id: u32) -> Option<String> {
     let token = String::from_utf8(tokenizer.token_bytes(id)?).ok()?;
     (tokenizer.token_id(&token) == Some(id)).then_some(token)

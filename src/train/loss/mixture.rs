@@ -1,13 +1,13 @@
-//! One position of several teachers, as one list of ids.
+//! The distributions of several teachers at one position, merged into one list of ids.
 
-/// What a position learns of one teacher.
+/// One teacher's target distribution at a position.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Taught<'a> {
-    /// Of all teachers together 1.
+    /// Its weight; the weights of all teachers sum to 1.
     pub(super) weight: f64,
     /// Distinct.
     pub(super) ids: &'a [u32],
-    /// Of each id, as the loss uses it.
+    /// Probability of each id, as the loss uses it.
     pub(super) probs: Vec<f32>,
     /// Probability outside the ids.
     pub(super) tail: f32,
@@ -15,26 +15,26 @@ pub(super) struct Taught<'a> {
     pub(super) negentropy: f64,
 }
 
-/// What a position learns of all of them; see [`KdTargets`](crate::train::batch::KdTargets).
+/// The merged target distribution of all teachers; see [`KdTargets`](crate::train::batch::KdTargets).
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Mixture {
     pub(super) ids: Vec<u32>,
     pub(super) probs: Vec<f32>,
-    /// Of each teacher.
+    /// One per teacher.
     pub(super) tails: Vec<f32>,
-    /// Of each teacher, of each id.
+    /// For each teacher, one per id.
     pub(super) in_tail: Vec<bool>,
     pub(super) negentropy: f64,
 }
 
 impl Mixture {
-    /// The weighted sum of the losses by each: their ids in the order in which they are first named.
+    /// The targets for the weighted sum of the losses; ids are in order of first occurrence.
     pub(super) fn of(teachers: &[Taught<'_>]) -> Self {
         let mut ids: Vec<u32> = Vec::new();
         let mut probs: Vec<f64> = Vec::new();
         let mut places: Vec<Vec<usize>> = Vec::with_capacity(teachers.len());
         for teacher in teachers {
-            // Ids of one teacher are distinct: only those of the ones before can be the same.
+            // Ids of one teacher are distinct, so only earlier teachers can share them.
             let n_before = ids.len();
             let mut of_teacher = Vec::with_capacity(teacher.ids.len());
             for (&id, &p) in teacher.ids.iter().zip(&teacher.probs) {

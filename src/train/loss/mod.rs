@@ -7,12 +7,12 @@
 //! L = (1 - omega) * -log q_y  +  omega * KD(p, q)
 //! ```
 //!
-//! Of several teachers, KD is the weighted sum of the losses by each ([`Teachers::Mix`]), or at each position
-//! the loss by the one that finds the target likeliest.
+//! With several teachers, KD is the weighted sum of their losses ([`Teachers::Mix`]), or at each position the
+//! loss of the teacher that gives the target the highest probability.
 //!
 //! [`targets_of`] turns examples into a [`MicroBatch`](super::MicroBatch): flattened ids, targets, weights and,
-//! with a teacher, the stored probabilities of each position, ready for the fused head. The maths on one
-//! row of logits is in `ops`, with the head that it is fused with.
+//! with a teacher, the stored probabilities of each position, ready for the fused head. The maths on one row of
+//! logits is in `ops`, fused with the head.
 
 mod mixture;
 mod step;
@@ -90,9 +90,9 @@ pub struct KdPolicy {
     /// Temperature, positive. With `sampled` it is the temperature of the samples; with the others, if
     /// not 1, it is among the labels' stored temperatures.
     pub tau: f64,
-    /// What is tempered.
+    /// Which distributions are tempered.
     pub temperature_mode: TemperatureMode,
-    /// Which positions.
+    /// Which positions learn from the teacher.
     pub gate: Gate,
     /// k of the gate `learnable`.
     pub gate_k: u32,
@@ -100,20 +100,20 @@ pub struct KdPolicy {
     pub gate_fraction: f64,
     /// What the gate `excess` does.
     pub gate_excess: GateExcess,
-    /// Index of `tau` among the extra temperatures of each teacher's labels; `None` where it is 1, and
-    /// with `sampled`.
+    /// Index of `tau` among the extra temperatures of each teacher's labels; `None` if it is 1, and with
+    /// `sampled`.
     pub tau_idx: Vec<Option<usize>>,
-    /// How several teachers are learnt from.
+    /// How several teachers are combined.
     pub joining: Joining,
 }
 
 impl KdPolicy {
-    /// Whether the gate takes a fraction out by a border that the step before left.
+    /// Whether the gate cuts a fraction, by a boundary from the previous step.
     pub fn cuts_excess(&self) -> bool {
         self.gate == Gate::Excess && self.gate_excess == GateExcess::Cut
     }
 
-    /// The loss at temperature 1 and at every position, by a single teacher.
+    /// The loss at temperature 1 and at every position, with a single teacher.
     pub fn of(loss: KdLoss) -> Self {
         Self {
             loss,

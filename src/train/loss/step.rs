@@ -1,4 +1,4 @@
-//! KD of one step: the policy of the run, with what the step's own sequences decide.
+//! KD of one step: the run's policy, with thresholds computed from the step's sequences.
 
 use super::{Gate, GateExcess, KdPolicy};
 use crate::signals::PositionSignals;
@@ -8,21 +8,20 @@ use crate::train::example::Example;
 /// How the sequences of one step learn from their labels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepKd<'a> {
-    /// The same in every step.
+    /// The run's policy.
     pub policy: &'a KdPolicy,
     /// Fraction of KD in the loss, from 0 to 1.
     pub omega: f32,
     /// The gate `entropy` is closed where the teacher's entropy is below this, nats; `None` with every
     /// other gate.
     min_entropy: Option<f32>,
-    /// The gate `excess` cuts where the student's NLL less the teacher's is below this, nats.
+    /// The gate `excess` cuts where the student's NLL minus the teacher's is below this, nats.
     least_excess: Option<f32>,
 }
 
 impl<'a> StepKd<'a> {
-    /// Of the step that learns from `examples`, all of them: how they are cut into micro-batches
-    /// changes nothing. With `mask_document_borders`, masked positions do not count for the gate
-    /// `entropy`.
+    /// For a step that learns from all of `examples`, independent of how they are split into micro-batches.
+    /// With `mask_document_borders`, masked positions do not count for the gate `entropy`.
     pub fn new(
         policy: &'a KdPolicy,
         omega: f32,
@@ -40,8 +39,8 @@ impl<'a> StepKd<'a> {
         }
     }
 
-    /// The same with the border of the gate `excess`, nats: [`least_excess`] of the step before. Every
-    /// other gate has none, nor has that one where it weights; without one nothing is cut.
+    /// Sets the boundary of the gate `excess`, nats: [`least_excess`] of the previous step. It is ignored by
+    /// other gates, and by `excess` if it weights; without it nothing is cut.
     pub fn with_least_excess(self, least_excess: Option<f32>) -> Self {
         Self {
             least_excess: least_excess.filter(|_| self.policy.cuts_excess()),
@@ -49,7 +48,7 @@ impl<'a> StepKd<'a> {
         }
     }
 
-    /// What is left to the head, which knows the student's NLL.
+    /// The gate that the head must evaluate, since it needs the student's NLL.
     pub(super) fn head_gate(&self) -> Option<HeadGate> {
         match self.policy.gate {
             Gate::Agreement => Some(HeadGate::Agreement),
@@ -61,7 +60,7 @@ impl<'a> StepKd<'a> {
         }
     }
 
-    /// omega at a position, or 0 where the labels alone close the gate.
+    /// omega at a position, or 0 if the labels alone close the gate.
     ///
     /// # Panics
     /// If the gate needs a list of the group `stats` and `signals` lack it.
@@ -77,8 +76,8 @@ impl<'a> StepKd<'a> {
     }
 }
 
-/// The entropy that `fraction` of the labelled positions lie below. Of equal ones all are open, so
-/// that at most `fraction` are closed. `None` where nothing is labelled. O(n).
+/// The entropy below which `fraction` of the labelled positions lie. Positions equal to it are open, so at most
+/// `fraction` are closed. `None` without labels. O(n).
 fn min_entropy(examples: &[Example], fraction: f64, mask_document_borders: bool) -> Option<f32> {
     let mut entropies: Vec<f32> = Vec::new();
     for example in examples {
@@ -96,14 +95,14 @@ fn min_entropy(examples: &[Example], fraction: f64, mask_document_borders: bool)
     value_above(entropies, fraction)
 }
 
-/// The border of the gate `excess` that a step leaves to the next one: what `fraction` of `excesses` lie
-/// below, the student's NLL less the teacher's at each labelled position, nats, of all that have a weight,
-/// cut or not. `None` of a step without any, or of a border that is no number. O(n).
+/// The boundary of the gate `excess` for the next step: the value below which `fraction` of `excesses` lie.
+/// Those are the student's NLL minus the teacher's, nats, at all labelled positions with a weight, cut or not.
+/// `None` without any, or if the boundary is not finite. O(n).
 pub fn least_excess(excesses: Vec<f32>, fraction: f64) -> Option<f32> {
     value_above(excesses, fraction).filter(|least| least.is_finite())
 }
 
-/// The value at place floor(fraction n) of the n sorted ones; `None` of none.
+/// The value at index floor(fraction n) of the n sorted values; `None` without values.
 fn value_above(mut values: Vec<f32>, fraction: f64) -> Option<f32> {
     let place = (fraction * values.len() as f64) as usize;
     if place >= values.len() {

@@ -11,11 +11,11 @@ use std::ops::Range;
 /// Minimum number of positions that one task of the pool converts.
 const TASK_POSITIONS: usize = 32;
 
-/// Flattens examples, one after the other without padding, and converts their labels. O(N K), in parallel
-/// on the rayon pool that it is called in; the result does not depend on the pool.
+/// Concatenates examples without padding and converts their labels. O(N K), in parallel on the current rayon
+/// pool; the result does not depend on the pool.
 ///
-/// Weights are 1, except that with `mask_document_borders` they are 0 for a target that is the first
-/// token of another document.
+/// Weights are 1, except that with `mask_document_borders` they are 0 for a target that is the first token of a
+/// new document.
 ///
 /// With a policy, the target probabilities of a position are, with p the stored ones (`-inf` gives 0) and
 /// p_tail the stored tail mass:
@@ -27,18 +27,18 @@ const TASK_POSITIONS: usize = 32;
 /// | `drop` | p | the same |
 /// | `sampled` | count / N | the same, of samples at that temperature |
 ///
-/// At tau = 1 the stored values are rounded and p_tail is not, so they are rescaled (unless all p are 0).
-/// At other temperatures there is no unrounded tail mass to rescale to. But a tail that is 0 at tau = 1,
-/// as with K = V, is 0 at every temperature; if it is 0, or if rounding makes the sum larger than 1, the
-/// values are scaled to sum to 1. So with `tail-bucket`, values and tail always sum to 1, which the
-/// gradient of the loss relies on. omega is 0 where the gate `learnable` is closed
-/// (`target_rank` at or past `gate_k`), where `entropy` is (see [`StepKd`]), and at positions of examples
-/// without stored ids (`sampled`: without draws), which have no targets of KD. The gates `agreement` and
-/// `excess` are decided in the head, where the student's NLL is known.
+/// At tau = 1 the stored values are rounded and p_tail is not, so they are rescaled (unless all p are 0). At
+/// other temperatures there is no unrounded tail mass to rescale to. But a tail that is 0 at tau = 1, as for K
+/// = V, is 0 at every temperature; if it is 0, or if rounding makes the sum larger than 1, the values are
+/// scaled to sum to 1. So with `tail-bucket`, values and tail always sum to 1, which the gradient of the loss
+/// relies on. omega is 0 where the gate `learnable` is closed (`target_rank` at or past `gate_k`), where
+/// `entropy` is (see [`StepKd`]), and at positions of examples without stored ids (`sampled`: without draws),
+/// which have no KD targets. The gates `agreement` and `excess` are evaluated in the head, where the student's
+/// NLL is known.
 ///
-/// Each of several teachers is converted by the table. With `mix`, a position then has the ids of all, with
-/// the weighted sum of the probabilities, and with `tail-bucket` a tail of each teacher; with `lower-nll`,
-/// what the chosen one has.
+/// Several teachers are each converted by the table. With `mix`, a position then has the ids of all, with the
+/// weighted sums of the probabilities, and with `tail-bucket` one tail per teacher; with `lower-nll`, the
+/// targets of the chosen one.
 ///
 /// # Panics
 /// If the policy's `tau_idx` is not an index of the labels' temperatures, or a gate needs the group
@@ -114,7 +114,7 @@ fn kd_targets(examples: &[Example], step: StepKd<'_>) -> KdTargets {
     kd
 }
 
-/// Tails of a position.
+/// Number of tails per position.
 fn n_tails(policy: &KdPolicy) -> usize {
     match (policy.loss, policy.joining.how) {
         (KdLoss::TailBucket, Teachers::Mix) => policy.joining.n_teachers(),
@@ -123,7 +123,7 @@ fn n_tails(policy: &KdPolicy) -> usize {
     }
 }
 
-/// Signals of each teacher; none of an example without labels.
+/// Signals of each teacher; empty for an example without labels.
 fn teachers_of(example: &Example) -> Vec<&PositionSignals> {
     let others = example.others.iter();
     example.signals.iter().chain(others).collect()
@@ -137,7 +137,7 @@ fn push_nothing(kd: &mut KdTargets, n: usize) {
     kd.negentropy_n.resize(len, 0.0);
 }
 
-/// Of gates that compare the two NLLs.
+/// Appends the teacher's NLL, for gates that compare it with the student's.
 fn push_teacher_nll(kd: &mut KdTargets, example: &Example, gate: Gate) {
     if !matches!(gate, Gate::Agreement | Gate::Excess) {
         return;
@@ -165,7 +165,7 @@ fn push_teachers(
     }
 }
 
-/// The draws of a single teacher.
+/// Appends the draws of a single teacher.
 fn push_draws(kd: &mut KdTargets, n: usize, signals: &PositionSignals) {
     let first = kd.ids.len();
     kd.ids.extend_from_slice(&signals.sampled_ids);
@@ -182,7 +182,7 @@ fn drawn_at(signals: &PositionSignals, t: usize) -> Range<usize> {
     signals.sample_offsets[t] as usize..signals.sample_offsets[t + 1] as usize
 }
 
-/// count / N of each distinct id; N is the sum of the counts of the position. Returns sum p log p.
+/// count / N of each distinct id; N is the sum of counts at the position. Returns sum p log p.
 fn share_draws(signals: &PositionSignals, t: usize, probs: &mut [f32]) -> f64 {
     let counts = &signals.sampled_counts[drawn_at(signals, t)];
     let n_draws: u32 = counts.iter().map(|&count| u32::from(count)).sum();
@@ -192,7 +192,7 @@ fn share_draws(signals: &PositionSignals, t: usize, probs: &mut [f32]) -> f64 {
     negentropy(probs, 0.0)
 }
 
-/// The kept ids of a single teacher.
+/// Appends the stored ids of a single teacher.
 fn push_kept(kd: &mut KdTargets, n: usize, signals: &PositionSignals, policy: &KdPolicy) {
     let k = signals.topk_ids_tk.len() / n;
     let first = kd.ids.len();
@@ -213,7 +213,7 @@ fn push_kept(kd: &mut KdTargets, n: usize, signals: &PositionSignals, policy: &K
     kd.negentropy_n.extend(negentropies);
 }
 
-/// What several teachers have, mixed or chosen.
+/// Appends the targets of several teachers, mixed or chosen.
 fn push_mixtures(
     kd: &mut KdTargets,
     example: &Example,
@@ -250,7 +250,7 @@ fn push_mixtures(
     }
 }
 
-/// What position `t` has of teacher number `i`.
+/// The targets of position `t` from teacher number `i`.
 fn taught<'a>(
     signals: &'a PositionSignals,
     t: usize,
@@ -282,8 +282,8 @@ fn taught<'a>(
     }
 }
 
-/// Sum of p log p over ids and tail; a logarithm in f32 is enough, as it is for the loss that is told and
-/// not for the gradient.
+/// Sum of p log p over ids and tail; a logarithm in f32 is enough, since it affects only the reported loss, not
+/// the gradient.
 fn negentropy(probs: &[f32], tail: f32) -> f64 {
     let all = probs.iter().copied().chain([tail]);
     let possible = all.filter(|&p| p > 0.0);
@@ -326,7 +326,7 @@ fn convert(
     }
 }
 
-/// exp(scale * logprob - shift) of each; returns their sum.
+/// exp(scale * logprob - shift) for each; returns their sum.
 fn fill(probs_k: &mut [f32], logprobs_k: &[f32], scale: f64, shift: f64) -> f64 {
     let mut sum = 0.0;
     for (prob, &logprob) in probs_k.iter_mut().zip(logprobs_k) {
@@ -337,7 +337,7 @@ fn fill(probs_k: &mut [f32], logprobs_k: &[f32], scale: f64, shift: f64) -> f64 
     sum
 }
 
-/// Scales values of a sum to another one; all 0 stay 0.
+/// Scales values from one sum to another; if all are 0 they stay 0.
 fn rescale(probs_k: &mut [f32], sum: f64, to: f64) {
     if sum > 0.0 {
         let factor = to / sum;

@@ -1,4 +1,4 @@
-//! Several teachers of one sequence: what gates and metrics go by.
+//! Several teachers of one sequence: the combined statistics that gates and metrics use.
 
 use crate::signals::PositionSignals;
 use schemars::JsonSchema;
@@ -20,9 +20,9 @@ pub enum Teachers {
 /// How the teachers of a run are joined.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Joining {
-    /// How they are learnt from.
+    /// How they are combined.
     pub how: Teachers,
-    /// Of each teacher; together 1.
+    /// One per teacher; they sum to 1.
     pub weights: Vec<f64>,
 }
 
@@ -37,7 +37,7 @@ impl Default for Joining {
 }
 
 impl Joining {
-    /// Teachers of these weights, which need not sum to 1: above 0 together, each finite and not negative.
+    /// Teachers with these weights, which are finite and not negative, and have a positive sum.
     pub fn new(how: Teachers, weights: &[f64]) -> Self {
         let sum: f64 = weights.iter().sum();
         Self {
@@ -46,14 +46,14 @@ impl Joining {
         }
     }
 
-    /// Teachers.
+    /// Number of teachers.
     pub fn n_teachers(&self) -> usize {
         self.weights.len()
     }
 }
 
-/// Puts into the group `stats` of `first` what stands for all teachers, whose signals of the same sequence
-/// are `first` and `others`; returns which of them each position learns from, by `lower-nll` alone.
+/// Replaces the group `stats` of `first` by statistics of all teachers, given their signals `first` and
+/// `others` of the same sequence. With `lower-nll`, returns the teacher that each position learns from.
 ///
 /// | | `mix` | `lower-nll` |
 /// | --- | --- | --- |
@@ -61,8 +61,8 @@ impl Joining {
 /// | `target_rank` | the lowest: whether any of them has the target among its best | the same |
 /// | `entropy` | the weighted mean, a lower bound of the mixture's | the same |
 ///
-/// `logsumexp` is of no mixture, and left out. Where one of them lacks the group, there is none for all:
-/// its lists are empty, and nothing is chosen.
+/// `logsumexp` does not exist for a mixture and is cleared. If any teacher lacks the group, all its lists are
+/// cleared, and no teacher is chosen.
 pub fn join_stats(
     first: &mut PositionSignals,
     others: &[PositionSignals],

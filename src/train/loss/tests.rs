@@ -1,8 +1,9 @@
-//! Losses and gradients of every loss, against numbers that the Python package is held to as well.
+//! Values and gradients of every loss, compared with golden numbers that the Python package is also tested
+//! with.
 //!
-//! `fixtures/losses.json` is made by `SALTWORKS_BLESS=1 cargo test --lib train::loss::tests` from the slow reference here:
-//! the definitions of docs/method.md in f64, over the whole vocabulary, gradients by central
-//! differences. `python/tests/torch/test_goldens.py` reads the same file.
+//! `fixtures/losses.json` is made by `SALTWORKS_BLESS=1 cargo test --lib train::loss::tests` from the slow reference
+//! here: the definitions of docs/method.md in f64, over the whole vocabulary, gradients by central differences.
+//! `python/tests/with_torch/test_goldens.py` reads the same file.
 
 use super::{
     Gate, GateExcess, Joining, KdPolicy, StepKd, Teachers, TemperatureMode, join_stats, targets_of,
@@ -14,9 +15,9 @@ use crate::train::ops::{Head, HeadGradients, HeadScratch, head_loss};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// f32 against f64: absolute up to 1, relative past it.
+/// f32 compared with f64: absolute up to 1, relative above.
 const TOLERANCE: f64 = 1e-5;
-/// The reference against itself on another machine.
+/// The reference compared with itself on another machine.
 const SAME: f64 = 1e-8;
 /// Step of central differences.
 const STEP: f64 = 1e-5;
@@ -47,10 +48,10 @@ struct Labels {
 struct Position {
     hidden: Vec<f32>,
     target: u32,
-    /// 0 where the target is the first token of another document.
+    /// 0 if the target is the first token of a new document.
     weight: f32,
     labels: Option<Labels>,
-    /// Those of another teacher, in cases of several.
+    /// Labels of another teacher, in cases with several.
     other: Option<Labels>,
 }
 
@@ -67,9 +68,9 @@ struct Case {
     #[serde(default, skip_serializing_if = "is_default")]
     gate_excess: GateExcess,
     omega: f32,
-    /// Border of the gate `excess`, nats.
+    /// Boundary of the gate `excess`, nats.
     least_excess: Option<f32>,
-    /// `None` has the first teacher alone.
+    /// `None`: only the first teacher.
     teachers: Option<Teachers>,
     teacher_weights: Vec<f64>,
     expected: Expected,
@@ -79,8 +80,8 @@ fn is_default(gate_excess: &GateExcess) -> bool {
     *gate_excess == GateExcess::default()
 }
 
-/// Means over the weighted positions, `kd` over those of them that learn from the teacher; gradients of the first.
-/// What the gate `excess` cuts counts as a loss of 0; where it weights, a loss is times its weight.
+/// Means over the weighted positions, `kd` over those that learn from the teacher; gradients of `loss`. Positions
+/// that the gate `excess` cuts have loss 0; if it weights, losses are multiplied by the weight.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Expected {
     loss: f64,
@@ -98,7 +99,7 @@ struct Golden {
     made_by: String,
     n_ids: usize,
     d_model: usize,
-    /// Of `log_partition`, and of the draws in cases that have it.
+    /// Temperature of `log_partition`, and of the draws in cases that use it.
     tau: f64,
     weight: Vec<f32>,
     /// Where each sequence starts among the positions.
@@ -147,7 +148,7 @@ fn assert_near(got: &Expected, expected: &Expected, tolerance: f64, case: &Case)
     );
 }
 
-/// What the trainer makes of a case.
+/// The trainer's results for a case.
 fn fast(golden: &Golden, case: &Case) -> Expected {
     let policy = case.loss.map(|loss| KdPolicy {
         loss,
@@ -222,7 +223,7 @@ fn joining(case: &Case) -> Joining {
     })
 }
 
-/// The positions as sequences: a border of documents is where a position has no weight.
+/// The positions as sequences, with a document boundary where a position has no weight.
 fn examples(golden: &Golden, case: &Case) -> Vec<Example> {
     let ranges = golden.starts.windows(2).enumerate();
     ranges
@@ -293,7 +294,7 @@ fn reference(golden: &Golden, case: &Case) -> Expected {
         .flat_map(|p| wide(&p.hidden))
         .collect();
     let weight = wide(&golden.weight);
-    // Constants of the gradient.
+    // Constant with respect to the gradient.
     let shares = excess_shares(golden, case);
     let means = |hidden: &[f64], weight: &[f64]| means(golden, case, hidden, weight, &shares);
     Expected {
@@ -318,7 +319,7 @@ fn differences(x: &[f64], f: impl Fn(&[f64]) -> f64) -> Vec<f64> {
         .collect()
 }
 
-/// Of each position: T / (T + q) of the target where the gate `excess` weights, else 1.
+/// For each position: T / (T + q) of the target if the gate `excess` weights, else 1.
 fn excess_shares(golden: &Golden, case: &Case) -> Vec<f64> {
     let is_weighted = case.gate == Gate::Excess && case.gate_excess == GateExcess::Weight;
     let share = |position: &Position| {
@@ -387,7 +388,7 @@ fn log_softmax(logits: &[f64], tau: f64) -> Vec<f64> {
     logits.iter().map(|s| s / tau - z.ln()).collect()
 }
 
-/// The entropy that the gate `entropy` is open from.
+/// The entropy from which the gate `entropy` is open.
 fn min_entropy(golden: &Golden, case: &Case) -> f32 {
     let counted = golden.positions.iter().filter(|p| p.weight > 0.0);
     let mut sorted: Vec<f32> = counted
@@ -397,7 +398,7 @@ fn min_entropy(golden: &Golden, case: &Case) -> f32 {
     sorted[(case.gate_fraction * sorted.len() as f64) as usize]
 }
 
-/// What gates go by.
+/// The statistics that gates use.
 #[derive(Clone, Copy)]
 struct Stats {
     target_logprob: f64,
@@ -415,7 +416,7 @@ impl Stats {
     }
 }
 
-/// Of the teacher, or of what stands for two of them; `None` of a position without labels.
+/// Statistics of the teacher, or of two combined; `None` for a position without labels.
 fn stats_of(position: &Position, case: &Case) -> Option<Stats> {
     let first = Stats::of(position.labels.as_ref()?);
     let Some(how) = case.teachers else {
@@ -456,7 +457,7 @@ fn is_cut(stats: Stats, student_nll: f64, case: &Case) -> bool {
             .is_some_and(|least| excess < f64::from(least))
 }
 
-/// Halfway between the two excesses that the gate's fraction lies between, in the reference.
+/// Midpoint of the two excesses around the gate's fraction, by the reference.
 fn border_of_excess(golden: &Golden, case: &Case) -> f32 {
     let counted = golden.positions.iter().filter(|p| p.weight > 0.0);
     let mut excesses: Vec<f64> = counted
@@ -467,7 +468,7 @@ fn border_of_excess(golden: &Golden, case: &Case) -> f32 {
     f64::midpoint(excesses[place - 1], excesses[place]) as f32
 }
 
-/// KD of one position; `None` without labels, or a loss that learns from a teacher.
+/// KD of one position; `None` without labels or without a KD loss.
 fn kd_of(logits: &[f64], position: &Position, case: &Case) -> Option<f64> {
     let first = position.labels.as_ref()?;
     let of = |labels| kd_of_teacher(logits, labels, case);
@@ -507,7 +508,7 @@ fn plogp(p: f64, log_q: f64) -> f64 {
     if p > 0.0 { p * (p.ln() - log_q) } else { 0.0 }
 }
 
-/// Ids with the probabilities that a loss learns, and the probability of all others.
+/// Ids with the target probabilities of a loss, and the probability of all other ids.
 fn teacher(labels: &Labels, loss: KdLoss, tau: f64) -> (Vec<(u32, f64)>, f64) {
     if loss == KdLoss::Sampled {
         let n: f64 = labels.sampled_counts.iter().map(|&c| f64::from(c)).sum();
@@ -540,7 +541,7 @@ fn teacher(labels: &Labels, loss: KdLoss, tau: f64) -> (Vec<(u32, f64)>, f64) {
     (labels.topk_ids.iter().copied().zip(scaled).collect(), tail)
 }
 
-/// The file's contents, from nothing.
+/// Generates the file's contents.
 fn made() -> Golden {
     let numbers = |n: usize, seed: u64, size: f32| -> Vec<f32> {
         let mut state = seed;
@@ -551,7 +552,7 @@ fn made() -> Golden {
         hidden: numbers(D, 100 + n, 2.0),
         target: (n as u32 * 5 + 3) % V as u32,
         weight: if n == 5 { 0.0 } else { 1.0 },
-        // The last sequence has none.
+        // The last sequence has no labels.
         labels: (n < 7).then(|| {
             let logits = numbers(V, 200 + n, 3.0);
             stored(&logits, n, (n as u32 * 5 + 3) % V as u32, K)
@@ -593,8 +594,8 @@ fn made() -> Golden {
     golden
 }
 
-/// Labels of a position with `k` ids, rounded to m5. Position 1 has two possible ids alone: no tail, and a
-/// kept id of probability 0.
+/// Labels of a position with `k` ids, rounded to m5. Position 1 has only two possible ids: no tail, and a
+/// stored id of probability 0.
 fn stored(logits: &[f32], n: u64, target: u32, k: usize) -> Labels {
     let mut logits = wide(logits);
     if n == 1 {
@@ -628,8 +629,8 @@ fn stored(logits: &[f32], n: u64, target: u32, k: usize) -> Labels {
     }
 }
 
-/// Every loss at three temperings, alone, mixed behind each gate, and by two teachers; two teachers behind
-/// each gate; and cross-entropy where the gate `excess` leaves it. At the end `excess` once more, weighting.
+/// Every loss at three temperings, alone, mixed with each gate, and with two teachers; two teachers with each
+/// gate; cross-entropy with the gate `excess`; and finally `excess` with weights.
 fn cases() -> Vec<Case> {
     let losses = [
         KdLoss::TailBucket,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// Metrics that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum MetricsError {
-    /// A line that is no metrics line; the last one may be torn, others may not.
+    /// A line that is not a metrics line; only the last one may be incomplete.
     #[error(
         "{}, line {line}: expected a JSON object with kind train, valid or stage; remove the line, or restore the file",
         path.display()
@@ -15,13 +15,13 @@ pub enum MetricsError {
     Line {
         /// The file.
         path: PathBuf,
-        /// Which line, from 1.
+        /// Number of the line, from 1.
         line: usize,
         /// What is wrong with it.
         #[source]
         source: serde_json::Error,
     },
-    /// A fresh run whose directory has metrics already.
+    /// A new run whose directory already has metrics.
     #[error(
         "{} exists already: choose another output, or resume that run with --resume",
         path.display()
@@ -36,7 +36,7 @@ pub enum MetricsError {
 }
 
 impl MetricsError {
-    /// The same for whoever says what to do about a full disk himself.
+    /// The same error without its remedy, for callers that say themselves what to do about a full disk.
     #[must_use]
     pub fn without_remedy(self) -> Self {
         match self {

@@ -11,10 +11,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// What the first record of a file says: the format, with purging by `SessionLog`.
+/// Content of a file's first record: the format version, which allows purging by `SessionLog`.
 const FILE_VERSION: &str = "brain.Event:2";
 
-/// Appends to one event file; each event is with the system before the call returns.
+/// Appends to one event file; each event is written to the system before the call returns.
 #[derive(Debug)]
 pub struct EventsWriter {
     file: File,
@@ -22,11 +22,11 @@ pub struct EventsWriter {
 }
 
 impl EventsWriter {
-    /// Begins another event file in `dir`. `resumed_at` is the number of steps done where a run
-    /// goes on: points after it in earlier files are then forgotten.
+    /// Begins a new event file in `dir`. `resumed_at` is the number of steps done if a run resumes: TensorBoard
+    /// then drops later points from earlier files.
     ///
     /// # Errors
-    /// The filesystem's.
+    /// The filesystem's error.
     pub fn create(dir: &Path, resumed_at: Option<u64>) -> Result<Self, MetricsError> {
         let path = dir.join(file_name(now()));
         let opened = OpenOptions::new().create_new(true).append(true).open(&path);
@@ -40,10 +40,10 @@ impl EventsWriter {
         Ok(writer)
     }
 
-    /// Appends the scalars of a line; values that are null are left out.
+    /// Appends the scalars of a line; null values are omitted.
     ///
     /// # Errors
-    /// The filesystem's.
+    /// The filesystem's error.
     pub fn write_line(&mut self, line: &MetricsLine) -> Result<(), MetricsError> {
         let value = scalars(line)
             .into_iter()
@@ -58,18 +58,18 @@ impl EventsWriter {
         self.write(line.step(), What::Summary(Summary { value }))
     }
 
-    /// Says with which settings a session of training begins.
+    /// Records the settings with which a session of training begins.
     ///
     /// # Errors
-    /// The filesystem's.
+    /// The filesystem's error.
     pub fn write_start(&mut self, hparams: &Hparams) -> Result<(), MetricsError> {
         self.write_value(hparams::start(hparams, now().as_secs_f64()))
     }
 
-    /// Says that training has come to its end.
+    /// Records that training has ended.
     ///
     /// # Errors
-    /// The filesystem's.
+    /// The filesystem's error.
     pub fn write_end(&mut self) -> Result<(), MetricsError> {
         self.write_value(hparams::end(now().as_secs_f64()))
     }
@@ -141,22 +141,22 @@ fn framed(bytes: &[u8]) -> Vec<u8> {
     record
 }
 
-/// CRC-32C, rotated and offset, so that a checksum of bytes that hold checksums is a good one.
+/// CRC-32C, rotated and offset, since the plain CRC of data that contains CRCs is a poor checksum.
 fn masked_crc(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes)
         .rotate_right(15)
         .wrapping_add(0xa282_ead8)
 }
 
-/// Later files have later names: TensorBoard reads them in the order of their names, and knows them
-/// by `tfevents`.
+/// TensorBoard finds files by `tfevents` and reads them in the order of their names, so later files need later
+/// names.
 fn file_name(time: Duration) -> String {
     let (seconds, nanos) = (time.as_secs(), time.subsec_nanos());
     let pid = std::process::id();
     format!("events.out.tfevents.{seconds:010}.{nanos:09}.{pid}")
 }
 
-/// Time since 1970; 0 on a machine whose clock is before.
+/// Time since 1970; 0 if the clock is earlier.
 fn now() -> Duration {
     SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)

@@ -1,7 +1,7 @@
-//! What a run is configured with, for TensorBoard's HPARAMS tab.
+//! A run's configuration, for TensorBoard's HPARAMS tab.
 //!
-//! The plugin reads no values: what it wants stands in the metadata of two summaries, one at the start of a
-//! session and one at its end, beside a tensor that says nothing.
+//! The plugin reads no values, only the metadata of two summaries, at the start and at the end of a session;
+//! each has a dummy tensor.
 
 use super::proto::{
     DT_FLOAT, Dim, HparamsData, HparamsWhat, Kind, PluginData, SESSION_SUCCESS, SessionEndInfo,
@@ -30,9 +30,9 @@ pub enum Hparam {
 /// Settings by key, dotted as in run.toml.
 pub type Hparams = BTreeMap<String, Hparam>;
 
-/// All of `config` that has a value, but for where the run is.
+/// All settings of `config` that have a value, except the output directory.
 pub fn hparams_of(config: &RunConfig) -> Hparams {
-    // What cannot be said in TOML cannot come from it.
+    // A configuration comes from TOML, so it can be converted back.
     let table = toml::Table::try_from(config).unwrap_or_default();
     let leaves = leaves(table).into_iter();
     let mut found: Hparams = leaves.map(|(key, value)| (key, value.into())).collect();
@@ -52,7 +52,7 @@ impl From<toml::Value> for Hparam {
     }
 }
 
-/// The summary of a session that begins.
+/// The summary at the start of a session.
 pub(super) fn start(hparams: &Hparams, seconds: f64) -> SummaryValue {
     let value = |hparam: &Hparam| Value {
         kind: Some(match hparam {
@@ -71,7 +71,7 @@ pub(super) fn start(hparams: &Hparams, seconds: f64) -> SummaryValue {
     summary(START_TAG, HparamsWhat::Start(info))
 }
 
-/// The summary of a session that has come to its end.
+/// The summary at the end of a session.
 pub(super) fn end(seconds: f64) -> SummaryValue {
     let info = SessionEndInfo {
         status: SESSION_SUCCESS,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// Name of the file in a run's directory.
 pub const METRICS_NAME: &str = "metrics.jsonl";
 
-/// Appends lines; each is with the system before the call returns.
+/// Appends lines; each is written to the system before the call returns.
 #[derive(Debug)]
 pub struct MetricsWriter {
     file: File,
@@ -21,7 +21,7 @@ impl MetricsWriter {
     /// Begins the file `path`.
     ///
     /// # Errors
-    /// A file that is there already and not empty; the filesystem's.
+    /// An existing file that is not empty; the filesystem's error.
     pub fn create(path: &Path) -> Result<Self, MetricsError> {
         let writer = Self::append_to(path)?;
         let metadata = writer.file.metadata();
@@ -32,11 +32,11 @@ impl MetricsWriter {
         Ok(writer)
     }
 
-    /// Goes on with the file `path` after `step` steps: later lines and a torn last one are cut, by
-    /// replacing the file. A file that is not there is begun.
+    /// Continues the file `path` after `step` steps: later lines and an incomplete last one are cut, by
+    /// replacing the file. A missing file is created.
     ///
     /// # Errors
-    /// A line that is none; the filesystem's. The file is then as it was.
+    /// An invalid line; the filesystem's error. The file is then unchanged.
     pub fn resume(path: &Path, step: u64) -> Result<Self, MetricsError> {
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
@@ -59,7 +59,7 @@ impl MetricsWriter {
     /// Appends one line.
     ///
     /// # Errors
-    /// The filesystem's.
+    /// The filesystem's error.
     pub fn write(&mut self, line: &MetricsLine) -> Result<(), MetricsError> {
         let json = serde_json::to_vec(line);
         let written = json.map_err(std::io::Error::from).and_then(|mut bytes| {
@@ -69,10 +69,10 @@ impl MetricsWriter {
         Ok(written.map_err(|source| StorageError::io("write", &self.path, source))?)
     }
 
-    /// Makes all lines durable, as a checkpoint is that counts on them.
+    /// Makes all lines durable, as is needed before a checkpoint that relies on them.
     ///
     /// # Errors
-    /// The filesystem's.
+    /// The filesystem's error.
     pub fn sync(&self) -> Result<(), MetricsError> {
         let synced = self.file.sync_all();
         Ok(synced.map_err(|source| StorageError::io("fsync", &self.path, source))?)
@@ -87,24 +87,24 @@ impl MetricsWriter {
     }
 }
 
-/// Every line of the file `path`, in order; a torn last one is left out.
+/// Every line of the file `path`, in order; an incomplete last one is skipped.
 ///
 /// # Errors
-/// A line that is none, by number; a file that cannot be read.
+/// An invalid line, by number; a file that cannot be read.
 pub fn read_metrics(path: &Path) -> Result<Vec<MetricsLine>, MetricsError> {
     let bytes = std::fs::read(path).map_err(|source| StorageError::io("read", path, source))?;
     let lines = parse(path, &bytes)?;
     Ok(lines.into_iter().map(|(_, line)| line).collect())
 }
 
-/// Lines as bytes without their ends, and as values.
+/// Lines as bytes without line feeds, and as values.
 fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<Vec<(&'a [u8], MetricsLine)>, MetricsError> {
     let mut lines = Vec::new();
     for (i, whole) in bytes.split_inclusive(|&byte| byte == b'\n').enumerate() {
         let raw = whole.strip_suffix(b"\n").unwrap_or(whole);
         match serde_json::from_slice(raw) {
             Ok(line) => lines.push((raw, line)),
-            // Only the last can be without its end; what it holds is half a line.
+            // Only the last line can lack a line feed, and is then incomplete.
             Err(_) if raw.len() == whole.len() => {}
             Err(source) => {
                 return Err(MetricsError::Line {

@@ -1,4 +1,4 @@
-//! Both logs of a run as one.
+//! Both logs of a run.
 
 use super::error::MetricsError;
 use super::events::EventsWriter;
@@ -7,7 +7,7 @@ use super::jsonl::{METRICS_NAME, MetricsWriter};
 use super::line::MetricsLine;
 use std::path::Path;
 
-/// `metrics.jsonl`, and TensorBoard events where they are wanted.
+/// `metrics.jsonl`, and TensorBoard events if enabled.
 #[derive(Debug)]
 pub struct RunLog {
     metrics: MetricsWriter,
@@ -15,19 +15,19 @@ pub struct RunLog {
 }
 
 impl RunLog {
-    /// Begins the logs of a fresh run in `dir`.
+    /// Begins the logs of a new run in `dir`.
     ///
     /// # Errors
-    /// Metrics that are there already; the filesystem's.
+    /// Existing metrics; the filesystem's error.
     pub fn create(dir: &Path, tensorboard: bool) -> Result<Self, MetricsError> {
         let metrics = MetricsWriter::create(&dir.join(METRICS_NAME))?;
         Self::with_events(metrics, dir, tensorboard, None)
     }
 
-    /// Goes on with the logs in `dir` after `step` steps, as if nothing had been logged since.
+    /// Continues the logs in `dir` after `step` steps, as if nothing had been logged since.
     ///
     /// # Errors
-    /// A line of the metrics that is none; the filesystem's.
+    /// An invalid line in the metrics; the filesystem's error.
     pub fn resume(dir: &Path, step: u64, tensorboard: bool) -> Result<Self, MetricsError> {
         let metrics = MetricsWriter::resume(&dir.join(METRICS_NAME), step)?;
         Self::with_events(metrics, dir, tensorboard, Some(step))
@@ -36,7 +36,7 @@ impl RunLog {
     /// Appends one line to both.
     ///
     /// # Errors
-    /// The filesystem's.
+    /// The filesystem's error.
     pub fn write(&mut self, line: &MetricsLine) -> Result<(), MetricsError> {
         self.metrics.write(line)?;
         match &mut self.events {
@@ -45,28 +45,28 @@ impl RunLog {
         }
     }
 
-    /// Says in the events with which settings training begins, or goes on.
+    /// Records in the events the settings with which training begins or resumes.
     ///
     /// # Errors
-    /// The filesystem's.
+    /// The filesystem's error.
     pub fn write_start(&mut self, hparams: &Hparams) -> Result<(), MetricsError> {
         self.events
             .as_mut()
             .map_or(Ok(()), |events| events.write_start(hparams))
     }
 
-    /// Says in the events that training has come to its end.
+    /// Records in the events that training has ended.
     ///
     /// # Errors
-    /// The filesystem's.
+    /// The filesystem's error.
     pub fn write_end(&mut self) -> Result<(), MetricsError> {
         self.events.as_mut().map_or(Ok(()), EventsWriter::write_end)
     }
 
-    /// Makes the lines of `metrics.jsonl` durable; to be called before a checkpoint is published.
+    /// Makes the lines of `metrics.jsonl` durable; called before a checkpoint is published.
     ///
     /// # Errors
-    /// The filesystem's.
+    /// The filesystem's error.
     pub fn sync(&self) -> Result<(), MetricsError> {
         self.metrics.sync()
     }

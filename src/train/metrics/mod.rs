@@ -1,10 +1,10 @@
-//! What a run says of itself: `metrics.jsonl`, and TensorBoard events beside it.
+//! The logs of a run: `metrics.jsonl`, and TensorBoard events.
 //!
-//! `metrics.jsonl` has one JSON object per line, distinguished by `kind`: `train` (a step that is
-//! logged), `valid` (a validation) and `stage` (the change from labels to tokens). Every line has
-//! `step`, the number of steps done when it was written, the first being 1. Lines are appended
-//! whole; a process that dies may tear the last one, which readers leave out. A resumed run
-//! from a checkpoint cuts the lines after the checkpoint's step, so each step is there once.
+//! `metrics.jsonl` has one JSON object per line, distinguished by `kind`: `train` (a logged step), `valid` (a
+//! validation) and `stage` (the change from labels to tokens). Every line has `step`, the number of steps done
+//! when it was written, the first being 1. Each line is appended by one write; a process that dies may leave
+//! the last one incomplete, and readers skip it. A run resumed from a checkpoint cuts the lines after the
+//! checkpoint's step, so each step occurs once.
 //!
 //! An event file is a sequence of TFRecords, each a protobuf `Event`:
 //!
@@ -12,9 +12,8 @@
 //! u64 length | u32 masked crc32c of the length | bytes | u32 masked crc32c of the bytes
 //! ```
 //!
-//! Those are never cut: a resumed run begins another file with a `SessionLog` START at its first
-//! step, at which TensorBoard forgets the later points of the earlier files. The settings of a run are in each file
-//! for its HPARAMS tab.
+//! These are never cut: a resumed run begins a new file with a `SessionLog` START at its first step, which makes
+//! TensorBoard drop later points from earlier files. Each file has the run's settings for the HPARAMS tab.
 
 mod error;
 mod events;

@@ -1,5 +1,5 @@
-//! The few messages of TensorBoard's `event.proto`, `summary.proto` and of its HParams plugin that are written. Field
-//! numbers are TensorBoard's.
+//! The messages of TensorBoard's `event.proto`, `summary.proto` and HParams plugin that are written. Field numbers
+//! are TensorBoard's.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ pub(super) struct Summary {
 pub(super) struct SummaryValue {
     #[prost(string, tag = "1")]
     pub(super) tag: String,
-    /// One of several kinds of value; written even where it is 0, since absence is no value.
+    /// One of several kinds of value; written even if 0, since absence means no value.
     #[prost(float, optional, tag = "2")]
     pub(super) simple_value: Option<f32>,
     #[prost(message, optional, tag = "8")]

@@ -252,7 +252,7 @@ fn field(fields: &[Field], number: u64) -> Option<&[u8]> {
     found.map(|(_, value)| value.as_slice())
 }
 
-/// CRC-32C bit by bit, masked as TFRecords have it.
+/// CRC-32C bit by bit, masked as in TFRecords.
 fn slow_masked_crc(bytes: &[u8]) -> u32 {
     let mut crc = !0u32;
     for byte in bytes {

@@ -1,4 +1,4 @@
-//! One block at work, forward and backward, over the buffers of [`super::buffers`].
+//! The operations of one block, forward and backward, over the buffers of [`super::buffers`].
 
 use super::buffers::{BlockBuffers, Buffers, attention_shape};
 use super::params::LayerSlots;
@@ -34,7 +34,7 @@ impl<'a> Weights<'a> {
     }
 }
 
-/// Where the gradients of one block go.
+/// Destinations of one block's gradients.
 pub(super) struct Gradients<'a> {
     pub(super) slots: &'a LayerSlots,
     pub(super) values: &'a mut [f32],
@@ -47,7 +47,7 @@ impl Gradients<'_> {
     }
 }
 
-/// One block at work: `x + attention(norm(x))`, then `+ feed-forward(norm(.))`.
+/// One block: `x + attention(norm(x))`, then `+ feed-forward(norm(.))`.
 pub(super) struct Block<'a> {
     pub(super) spec: ModelSpec,
     pub(super) n: usize,

@@ -1,13 +1,13 @@
-//! Everything that a step writes to, allocated once. [`MemoryPlan`] is computed from the same
-//! [`Lengths`] that are allocated, so what is announced is what is used.
+//! All buffers that a step writes to, allocated once. [`MemoryPlan`] is computed from the same [`Lengths`] that
+//! are allocated, so the announced memory is what is used.
 
 use super::ModelSpec;
 use crate::train::ops::{AttentionShape, HeadScratch, RopeTable, rmsnorm_partials_len};
 
-/// What a model is to hold room for.
+/// The size of batches that a network must have room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capacity {
-    /// Most positions of a micro-batch (N).
+    /// Maximum positions of a micro-batch (N).
     pub n_positions: usize,
     /// Longest sequence (T).
     pub seq_len: usize,
@@ -15,7 +15,7 @@ pub struct Capacity {
     pub threads: usize,
     /// Whether there is a backward pass: gradients and saved activations.
     pub training: bool,
-    /// Keep only the input of each block and compute the rest again in the backward pass.
+    /// Keep only the input of each block and recompute the rest in the backward pass.
     pub recompute: bool,
 }
 
@@ -44,7 +44,7 @@ pub struct MemoryPlan {
 }
 
 impl MemoryPlan {
-    /// What a network of this spec would hold, without making it.
+    /// The memory of a network of this spec, without creating it.
     pub fn of(spec: &ModelSpec, capacity: &Capacity) -> Self {
         let parameters = 4 * spec.n_parameters() as u64;
         Self {
@@ -54,18 +54,18 @@ impl MemoryPlan {
         }
     }
 
-    /// All of it.
+    /// The sum.
     pub fn total(&self) -> u64 {
         self.parameters + self.gradients + self.activations
     }
 }
 
-/// Values of each buffer.
+/// Number of values in each buffer.
 struct Lengths {
-    /// Residual streams between blocks, and one of them.
+    /// Number of residual streams between blocks, and length of one.
     n_streams: usize,
     stream: usize,
-    /// Sets of a block's activations, and the parts of one.
+    /// Number of sets of a block's activations, and lengths of the parts of one.
     n_sets: usize,
     mid: usize,
     normed: usize,
@@ -81,7 +81,7 @@ struct Lengths {
     dqkv: usize,
     dact: usize,
     partials: usize,
-    /// Always there.
+    /// Needed with and without training.
     attention_scratch: usize,
     rope: usize,
     positions: usize,
@@ -179,7 +179,7 @@ impl BlockBuffers {
     }
 }
 
-/// Everything but parameters and their gradients.
+/// All buffers except parameters and their gradients.
 pub(super) struct Buffers {
     /// Residual streams `[N, D]` between blocks.
     pub(super) streams: Vec<Vec<f32>>,
@@ -229,7 +229,7 @@ impl Buffers {
 
 #[cfg(test)]
 impl Buffers {
-    /// What is really held, for the test that the announcement is true.
+    /// Bytes actually allocated, to test the announced numbers.
     pub(super) fn allocated_bytes(&self) -> u64 {
         let sum = |buffers: &[&Vec<f32>]| buffers.iter().map(|buffer| buffer.len()).sum::<usize>();
         let block = |set: &BlockBuffers| {

@@ -1,8 +1,8 @@
 //! The model: its dimensions, its parameters in one flat buffer, forward and backward.
 //!
-//! A block is `x + attention(norm(x))`, then `+ feed-forward(norm(.))`. The forward pass leaves in
-//! its buffers what the backward pass wants; with `recompute` only each block's input
-//! stays, and the backward pass computes the block once more before it goes through it.
+//! A block is `x + attention(norm(x))`, then `+ feed-forward(norm(.))`. The forward pass leaves in its buffers
+//! what the backward pass needs; with `recompute` it keeps only each block's input, and the backward pass
+//! recomputes each block first.
 
 mod block;
 mod buffers;

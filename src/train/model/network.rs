@@ -10,14 +10,14 @@ use crate::train::ops::{
     matmul, rmsnorm, rmsnorm_backward,
 };
 
-/// A model with parameters, gradients and activations, all allocated when it is made. Its work runs
-/// on the rayon pool that it is called in, which has `capacity.threads` threads.
+/// A model with parameters, gradients and activations, all allocated on creation. It runs on the current rayon
+/// pool, which must have `capacity.threads` threads.
 pub struct Network {
     /// Parameters, to read and to update.
     pub params: Params,
     /// `[params.layout.len]` gradients; empty without training.
     pub grads: Vec<f32>,
-    /// The next backward pass writes gradients instead of adding to them.
+    /// The next backward pass overwrites gradients instead of adding to them.
     fresh: bool,
     capacity: Capacity,
     buffers: Buffers,
@@ -47,18 +47,18 @@ impl Network {
         self.params
     }
 
-    /// What it holds room for.
+    /// The capacity that it was created with.
     pub fn capacity(&self) -> Capacity {
         self.capacity
     }
 
-    /// Where time went since it was made.
+    /// Time spent in each part since it was created.
     pub fn profile(&self) -> Profile {
         self.profile
     }
 
-    /// Forward and backward: adds `scale` times the gradient of the batch's summed loss to `grads`
-    /// (in their place after [`Network::zero_grads`]), and returns the sums.
+    /// Forward and backward: adds `scale` times the gradient of the batch's summed loss to `grads` (or
+    /// overwrites them after [`Network::zero_grads`]), and returns the sums.
     ///
     /// # Panics
     /// If the batch is larger than the capacity, or the network is not for training.
@@ -74,13 +74,14 @@ impl Network {
         sums
     }
 
-    /// The loss of each position of the last batch that went forward and backward; 0 of one without
+    /// The loss of each position of the last batch that went forward and backward; 0 for positions without
     /// weight. `n` is that batch's N.
     pub fn row_losses(&self, n: usize) -> &[RowLoss] {
         &self.buffers.head.losses_n()[..n]
     }
 
-    /// Forward only: the batch's sums of cross-entropy; `scores_n` takes what every position is worth.
+    /// Forward only: returns the batch's sums of cross-entropy, and writes the score of every position to
+    /// `scores_n`.
     ///
     /// # Panics
     /// If the batch is larger than the capacity.
@@ -128,7 +129,7 @@ impl Network {
         4 * values as u64 + self.buffers.allocated_bytes()
     }
 
-    /// Forgets every gradient.
+    /// Discards all gradients.
     pub fn zero_grads(&mut self) {
         self.fresh = true;
     }
@@ -138,7 +139,7 @@ impl Network {
         ops::norm(&self.grads)
     }
 
-    /// Ids to the normalized output of the last block.
+    /// From ids to the normalized output of the last block.
     fn forward(&mut self, batch: &MicroBatch) {
         self.check_fits(batch);
         let spec = self.params.spec.clone();
@@ -178,7 +179,7 @@ impl Network {
         );
     }
 
-    /// Index of the residual stream before `layer`: each has its own in training.
+    /// Index of the residual stream before `layer`; in training each layer has its own.
     fn stream_before(&self, layer: usize) -> usize {
         layer % self.buffers.streams.len()
     }
@@ -201,7 +202,7 @@ impl Network {
         });
     }
 
-    /// Everything of a block but the last product: all that its backward pass needs.
+    /// A block without its last product: everything that its backward pass needs.
     fn block_inner(&mut self, layer: usize, batch: &MicroBatch) {
         let before = self.stream_before(layer);
         let block = self.block(batch);
@@ -265,7 +266,7 @@ impl Network {
         sums
     }
 
-    /// `dstream_nd`: from the gradient of the block's output to that of its input.
+    /// Turns `dstream_nd` from the gradient of the block's output into that of its input.
     fn block_backward(&mut self, layer: usize, batch: &MicroBatch) {
         if self.capacity.recompute {
             self.block_inner(layer, batch);
@@ -294,7 +295,7 @@ impl Network {
         let dx_nd = &self.buffers.dstream_nd[..n * d];
         let fresh = self.fresh;
         self.profile.time(Part::Embedding, || {
-            // A tied head has written its part already.
+            // A tied head has already written its part.
             if fresh && !tied {
                 dtable.fill(0.0);
             }

@@ -1,17 +1,17 @@
-//! All parameters of a model in one flat buffer, so that the optimizer, norms and checkpoints are
-//! loops over it. Order and names are Hugging Face's for `LlamaForCausalLM`, and weights are
-//! `[out, in]` as there; queries, keys and values of a layer lie one after the other, and so do gate
-//! and up, so that each group is one matrix product.
+//! All parameters of a model in one flat buffer, so that the optimizer, norms and checkpoints just loop over
+//! it. Order and names are Hugging Face's for `LlamaForCausalLM`, and weights are `[out, in]` as there;
+//! queries, keys and values of a layer are contiguous, as are gate and up, so that each group is one matrix
+//! product.
 
 use super::spec::ModelSpec;
 use crate::splitmix::splitmix64;
 use crate::train::tensor::TensorSlot;
 use std::ops::Range;
 
-/// Standard deviation of freshly drawn weights.
+/// Standard deviation of initial weights.
 const INIT_STD: f32 = 0.02;
 
-/// Where each tensor lies.
+/// Where each tensor is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParamLayout {
     /// In the order of the buffer, without gaps.
@@ -20,15 +20,15 @@ pub struct ParamLayout {
     pub len: usize,
     /// `[V, D]`.
     pub embedding: Range<usize>,
-    /// Of each block.
+    /// One per block.
     pub layers: Vec<LayerSlots>,
     /// `[D]`.
     pub final_norm: Range<usize>,
-    /// `[V, D]`; the embedding itself where they are tied.
+    /// `[V, D]`; the embedding itself if tied.
     pub head: Range<usize>,
 }
 
-/// Where the tensors of one block lie, fused as they are used.
+/// Where the tensors of one block are, fused as they are used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayerSlots {
     /// `[D]`.
@@ -117,14 +117,14 @@ impl List {
 pub struct Params {
     /// Its dimensions.
     pub spec: ModelSpec,
-    /// Where each tensor lies in `values`.
+    /// Where each tensor is in `values`.
     pub layout: ParamLayout,
-    /// All of them.
+    /// The values of all parameters.
     pub values: Vec<f32>,
 }
 
 impl Params {
-    /// All zero but for norms, which are 1; for whoever fills them in.
+    /// All zero except norms, which are 1; to be filled in by the caller.
     pub fn blank(spec: &ModelSpec) -> Self {
         let layout = ParamLayout::new(spec);
         let mut values = vec![0.0; layout.len];
@@ -138,8 +138,8 @@ impl Params {
         }
     }
 
-    /// Fresh parameters: normal with standard deviation 0.02, of the two matrices that write to the
-    /// residual stream 0.02 / sqrt(2 L) (GPT-2's scaling). A pure function of spec and seed.
+    /// Initial parameters: normal with standard deviation 0.02, or 0.02 / sqrt(2 L) for the two matrices per
+    /// layer that write to the residual stream (GPT-2's scaling). A pure function of spec and seed.
     pub fn init(spec: &ModelSpec, seed: u64) -> Self {
         let mut params = Self::blank(spec);
         let residual_std = INIT_STD / (2.0 * spec.n_layers as f32).sqrt();
@@ -165,7 +165,7 @@ impl Params {
     }
 }
 
-/// The `idx`-th standard normal value of a seed, by Box and Muller over SplitMix64.
+/// The `idx`-th standard normal value of a seed, by the Box-Muller transform over SplitMix64.
 fn normal(seed: u64, idx: u64) -> f32 {
     let bits = splitmix64(seed.wrapping_add(splitmix64(idx)));
     let unit = |bits: u64| (bits as f64 + 0.5) / (1u64 << 32) as f64;

@@ -41,7 +41,7 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Runs `work` on the account of `part`.
+    /// Runs `work` and adds its time to `part`.
     pub(super) fn time<R>(&mut self, part: Part, work: impl FnOnce() -> R) -> R {
         let began = Instant::now();
         let result = work();

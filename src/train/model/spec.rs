@@ -3,11 +3,11 @@
 use crate::error::{Classified, Kind};
 use crate::pretrained::{Llama3Scaling, RopeParameters, RopeScaling, plain_frequencies};
 
-/// Past every model that fits into a memory; sizes computed from such dimensions do not overflow a
-/// u128.
+/// Larger than any dimension of a model that fits into memory; sizes computed from dimensions up to this do not
+/// overflow a u128.
 const MAX_DIMENSION: usize = 1 << 24;
 
-/// Dimensions that make no model.
+/// Impossible dimensions of a model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what}: expected {expected}, got {got}; {remedy}")]
 pub struct SpecError {
@@ -27,8 +27,8 @@ impl Classified for SpecError {
     }
 }
 
-/// A decoder of the Llama family: RMSNorm, RoPE (half-split, as Hugging Face has it), causal
-/// grouped-query attention, SwiGLU, no biases.
+/// A decoder of the Llama family: RMSNorm, RoPE (half-split, as in Hugging Face), causal grouped-query
+/// attention, SwiGLU, no biases.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelSpec {
     /// V.
@@ -45,11 +45,11 @@ pub struct ModelSpec {
     pub head_dim: usize,
     /// F, width inside the feed-forward block.
     pub d_ff: usize,
-    /// Longest sequence that the model is for.
+    /// Longest sequence that the model supports.
     pub max_seq_len: usize,
     /// Base of the rotary angles.
     pub rope_theta: f64,
-    /// How they are scaled, as those of Llama 3.1 and later are.
+    /// How they are scaled, as in Llama 3.1 and later.
     pub rope_scaling: Option<Llama3Scaling>,
     /// Epsilon of RMSNorm.
     pub norm_eps: f64,
@@ -58,7 +58,7 @@ pub struct ModelSpec {
 }
 
 impl ModelSpec {
-    /// Its whole numbers, by their keys.
+    /// Its integer dimensions, by key.
     pub fn dims(&self) -> [(&'static str, usize); 8] {
         [
             ("model.vocab_size", self.vocab_size),
@@ -72,10 +72,10 @@ impl ModelSpec {
         ]
     }
 
-    /// Refuses dimensions that make no model.
+    /// Refuses impossible dimensions.
     ///
     /// # Errors
-    /// [`SpecError`], naming the first such.
+    /// [`SpecError`], naming the first.
     pub fn validate(&self) -> Result<(), SpecError> {
         for (what, value) in self.dims() {
             require(value > 0, what, "at least 1", value, "give a larger one")?;
@@ -128,7 +128,7 @@ impl ModelSpec {
         self.q_width() + 2 * self.kv_width()
     }
 
-    /// What turns queries and keys: whole heads.
+    /// The rotation of queries and keys, over whole heads.
     pub fn rope(&self) -> RopeParameters {
         RopeParameters {
             theta: self.rope_theta,
@@ -140,7 +140,7 @@ impl ModelSpec {
         }
     }
 
-    /// What each pair of a head turns by, radians a position: `[head_dim / 2]`.
+    /// Rotation of each pair of a head, radians per position: `[head_dim / 2]`.
     pub fn inv_freq(&self) -> Vec<f64> {
         let plain = plain_frequencies(self.rope_theta, self.head_dim).into_iter();
         match self.rope_scaling {
@@ -160,9 +160,9 @@ impl ModelSpec {
         usize::try_from(all).unwrap_or(usize::MAX)
     }
 
-    /// Floating point operations of one token's forward and backward pass at sequence length
-    /// `seq_len`: 6 a weight of every matrix product, and 12 * L * H * head_dim * T of attention
-    /// (the convention of PaLM, appendix B, which counts the masked half too).
+    /// Floating point operations of one token's forward and backward pass at sequence length `seq_len`: 6 per
+    /// weight of every matrix product, and 12 * L * H * head_dim * T for attention (the convention of PaLM,
+    /// appendix B, which also counts the masked half).
     pub fn flops_per_token(&self, seq_len: usize) -> f64 {
         let layer = self.d_model * (self.qkv_width() + self.q_width() + 3 * self.d_ff);
         let weights = self.n_layers * layer + self.d_model * self.vocab_size;

@@ -1,11 +1,11 @@
-//! The network against a slow reference of the whole model in f64: log-probabilities, and every
-//! gradient by central differences.
+//! Compares the network with a slow reference of the whole model in f64: log-probabilities, and all gradients
+//! by central differences.
 
 use super::*;
 use crate::train::batch::{HeadGate, KdLoss, KdTargets, LossSums, MicroBatch, PositionScore};
 use crate::train::ops::{AdamW, AdamWConfig};
 
-/// f32 through two blocks against f64; gradients relative to the largest of their tensor.
+/// f32 through two blocks compared with f64; gradients relative to the largest in their tensor.
 const TOLERANCE: f64 = 2e-4;
 /// Step of central differences: parameters are of the order of 0.1.
 const STEP: f64 = 1e-6;
@@ -37,7 +37,7 @@ fn capacity(recompute: bool) -> Capacity {
     }
 }
 
-/// Weights large enough that every part matters, scales of norms other than 1.
+/// Weights large enough that every part matters, and norm scales other than 1.
 fn params(tie_embeddings: bool) -> Params {
     let mut params = Params::init(&spec(tie_embeddings), 7);
     for slot in &params.layout.tensors {
@@ -94,7 +94,7 @@ fn kd_targets(loss: KdLoss, n: usize) -> KdTargets {
     }
 }
 
-/// The model as its definition says, one position at a time, in f64.
+/// The model by its definition, one position at a time, in f64.
 struct Reference<'a> {
     spec: &'a ModelSpec,
     layout: &'a ParamLayout,
@@ -222,7 +222,7 @@ impl Reference<'_> {
         }
     }
 
-    /// Summed loss of a batch, and its parts.
+    /// The summed loss of a batch, and its parts.
     fn loss(&self, batch: &MicroBatch) -> LossSums {
         let mut sums = LossSums::default();
         for pair in batch.starts.windows(2) {
@@ -343,8 +343,8 @@ fn loss_and_every_gradient_of_the_whole_model_are_those_of_the_reference() {
     }
 }
 
-/// The gate `agreement` by a teacher that is everywhere better or worse than any student is a gate that
-/// the labels close.
+/// With a teacher that is certain to be better or worse than the student at each position, the gate `agreement`
+/// equals a gate closed by the labels.
 #[test]
 fn positions_where_the_student_is_better_learn_by_cross_entropy_alone() {
     let mut by_labels = batch(Some(KdLoss::TailBucket));
@@ -370,7 +370,7 @@ fn positions_where_the_student_is_better_learn_by_cross_entropy_alone() {
     assert_sums(got, expected);
     let largest = slopes.iter().fold(0.0_f32, |a, b| a.max(b.abs()));
     for (got, expected) in grads.iter().zip(&slopes) {
-        // A gate that the head decides leaves exponentials that were added up in another order.
+        // With a gate that the head evaluates, exponentials are summed in another order.
         assert!((got - expected).abs() <= 1e-6 * largest, "{got} {expected}");
     }
 }
@@ -386,7 +386,7 @@ fn recomputing_activations_changes_no_bit() {
     assert_eq!(run(false), run(true));
 }
 
-/// The second sequence of `batch` alone, and the others.
+/// The first sequence of `batch`, and the others.
 fn split(batch: &MicroBatch) -> [MicroBatch; 2] {
     [(0..5, vec![0, 5]), (5..13, vec![0, 1, 8])].map(|(range, starts)| MicroBatch {
         ids_n: batch.ids_n[range.clone()].to_vec(),
@@ -404,7 +404,7 @@ fn gradients_of_micro_batches_add_up_to_those_of_the_batch() {
         let mut at_once = Network::new(params(tied), capacity(false));
         at_once.forward_backward(&whole, 1.0);
         let mut in_parts = Network::new(params(tied), capacity(false));
-        // A first pass whose gradients are then forgotten.
+        // The gradients of this first pass are discarded.
         in_parts.forward_backward(&whole, 3.0);
         in_parts.zero_grads();
         for part in split(&whole) {
@@ -465,8 +465,8 @@ fn the_same_threads_give_the_same_bits() {
     assert_eq!(pool.install(run), pool.install(run));
 }
 
-/// Losses of the reference above (f64) for this seed and batch, and the norm of the gradients that
-/// another test holds against it: whoever changes the maths of the model changes these, and says why.
+/// Losses of the reference above (f64) for this seed and batch, and the norm of the gradients, which another
+/// test compares with it. A change in the model's maths must change these too, with a reason.
 #[test]
 fn the_golden_numbers_of_a_fixed_model_stay() {
     let mut network = Network::new(params(false), capacity(false));

@@ -16,11 +16,11 @@ pub struct AdamWConfig {
     pub beta2: f32,
     /// Added to the root of the second moment.
     pub eps: f32,
-    /// Decoupled decay a unit of learning rate, of matrices only.
+    /// Decoupled decay per unit of learning rate, for matrices only.
     pub weight_decay: f32,
 }
 
-/// First and second moments, one value a parameter.
+/// First and second moments, one value per parameter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AdamW {
     /// First moments.
@@ -38,8 +38,8 @@ impl AdamW {
         }
     }
 
-    /// One update, number `step` from 1 on, of the tensors of `params`. `grad_scale` is multiplied to
-    /// every gradient first (clipping).
+    /// Update number `step`, from 1, of the tensors of `params`. Every gradient is first multiplied by
+    /// `grad_scale` (clipping).
     #[allow(
         clippy::too_many_arguments,
         reason = "plain buffers and this step's constants"
@@ -81,7 +81,7 @@ impl AdamW {
 
 /// Square root of the sum of all squares.
 pub fn norm(values: &[f32]) -> f64 {
-    // Collected before they are added, so that the order does not depend on threads.
+    // Collected before summing, so that the order does not depend on threads.
     let sums: Vec<f64> = values
         .par_chunks(CHUNK)
         .map(|chunk| {

@@ -1,9 +1,9 @@
 //! Causal grouped-query attention, a block of queries at a time.
 //!
-//! For the queries of one block, scores with all keys up to the block's end stand in a scratch of
-//! `[BLOCK, T]`, and nothing of that size is kept: the backward pass computes them again from the
-//! stored logsumexp of each row (as in FlashAttention, arXiv 2205.14135). Tasks are pairs of a
-//! sequence and a key-value head; each writes the columns of its own heads.
+//! For the queries of one block, scores with all keys up to the block's end are in a scratch buffer `[BLOCK,
+//! T]`, and are not kept: the backward pass recomputes them from the stored logsumexp of each row (as in
+//! FlashAttention, arXiv 2205.14135). Tasks are pairs of a sequence and a key-value head; each writes the
+//! columns of its own heads.
 
 use super::SharedMut;
 use super::matmul::{View, Write, matmul_raw};
@@ -11,7 +11,7 @@ use super::simd::{exp_in_place, lane_sum, max, vectorized};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Queries whose scores are in work at a time.
+/// Queries processed at a time.
 const BLOCK: usize = 64;
 
 /// Heads of an attention.
@@ -38,18 +38,18 @@ impl AttentionShape {
         1.0 / (self.head_dim as f32).sqrt()
     }
 
-    /// Scratch of one thread for sequences of at most `seq_len`.
+    /// Scratch length per thread for sequences of at most `seq_len`.
     pub fn scratch_len(self, seq_len: usize) -> usize {
         2 * BLOCK * seq_len
     }
 }
 
-/// `qkv_nw` is `[N, (H + 2 H_kv) head_dim]` with RoPE applied, `starts` the `n_sequences + 1`
-/// boundaries of sequences in N. `out_nq` takes `[N, H head_dim]`, `lse_nh` `[N, H]`: the logsumexp of
-/// each query's scaled scores. `scratch` is cut into one part a thread.
+/// `qkv_nw` is `[N, (H + 2 H_kv) head_dim]` with RoPE applied, `starts` the `n_sequences + 1` boundaries of
+/// sequences in N. Writes `[N, H head_dim]` to `out_nq`, and to `lse_nh` `[N, H]` the logsumexp of each query's
+/// scaled scores. `scratch` is split into one part per thread.
 ///
 /// # Panics
-/// If a buffer has another length, or `starts` do not begin at 0 and rise.
+/// If a buffer has the wrong length, or `starts` does not begin at 0 or decreases.
 pub fn attention(
     shape: AttentionShape,
     qkv_nw: &[f32],
@@ -70,7 +70,7 @@ pub fn attention(
     });
 }
 
-/// Backward of [`attention`]: `dqkv_nw` takes the gradient of `qkv_nw`, all of it.
+/// Backward of [`attention`]: overwrites `dqkv_nw` with the gradient of `qkv_nw`.
 ///
 /// # Panics
 /// As [`attention`].
@@ -107,7 +107,7 @@ pub fn attention_backward(
     });
 }
 
-/// N. What tasks write is disjoint only if sequences follow each other, and buffers hold all of them.
+/// Returns N. The parts that tasks write are disjoint and in bounds only if these checks pass.
 fn check(shape: AttentionShape, qkv_nw: &[f32], starts: &[usize], out_nq: &[f32]) -> usize {
     let n = starts[starts.len() - 1];
     assert!(starts[0] == 0 && starts.is_sorted(), "starts {starts:?}");
@@ -143,7 +143,7 @@ fn each_kv_head(
         });
 }
 
-/// One key-value head of one sequence, and where its queries are.
+/// One key-value head of one sequence.
 struct Heads<'a> {
     shape: AttentionShape,
     qkv_nw: &'a [f32],
@@ -173,7 +173,7 @@ impl<'a> Heads<'a> {
         self.kv * group..(self.kv + 1) * group
     }
 
-    /// Where the keys, or values, of row `t` stand in a buffer like `qkv_nw`.
+    /// Offset of the keys of row `t` in a buffer like `qkv_nw`.
     fn key_at(&self, t: usize) -> usize {
         let column = self.shape.q_width() + self.kv * self.shape.head_dim;
         (self.start + t) * self.shape.row_width() + column
@@ -187,13 +187,13 @@ impl<'a> Heads<'a> {
         (self.start + t) * self.shape.row_width() + head * self.shape.head_dim
     }
 
-    /// Rows of `head_dim` from `at` on.
+    /// `n` rows of `head_dim` from offset `at` on.
     fn rows(&self, at: usize, n: usize) -> View<'a> {
         let (dim, stride) = (self.shape.head_dim, self.shape.row_width());
         View::strided(&self.qkv_nw[at..], n, dim, stride)
     }
 
-    /// Where head `head` of row `t` stands in a buffer `[N, H head_dim]`.
+    /// Offset of head `head` of row `t` in a buffer `[N, H head_dim]`.
     fn out_at(&self, head: usize, t: usize) -> usize {
         (self.start + t) * self.shape.q_width() + head * self.shape.head_dim
     }
@@ -214,7 +214,7 @@ impl<'a> Heads<'a> {
     }
 }
 
-/// Blocks of query rows: (first, how many).
+/// Blocks of query rows: (first row, number of rows).
 fn blocks(len: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..len)
         .step_by(BLOCK)
@@ -236,14 +236,14 @@ fn head_forward(
                 #[inline(always)]
                 || softmax_causal(scores, t + row + 1),
             );
-            // SAFETY: the logsumexp of this head and row is this task's alone.
+            // SAFETY: only this task writes the logsumexp of this head and row.
             unsafe { *lse.at(heads.lse_at(head, t + row)) = row_lse };
         }
         let weights = View::new(&scratch[..m * n], m, n);
         let values = heads.rows(heads.value_at(0), n);
         let stride = heads.shape.q_width();
         let to = out.block(heads.out_at(head, t), m, heads.shape.head_dim, stride);
-        // SAFETY: these columns of these rows are this task's alone; `block` found them inside.
+        // SAFETY: only this task uses these columns of these rows; `block` checked that they are in bounds.
         unsafe { matmul_raw(to, stride, Write::Replace, 1.0, weights, values, 1) };
     }
 }
@@ -262,7 +262,7 @@ fn softmax_causal(row: &mut [f32], n_seen: usize) -> f32 {
     (f64::from(largest) + sum.ln()) as f32
 }
 
-/// What the forward pass left, and the gradient that comes in.
+/// Results of the forward pass, and the incoming gradient.
 struct Saved<'a> {
     out_nq: &'a [f32],
     lse_nh: &'a [f32],
@@ -315,7 +315,7 @@ fn head_backward(
         let dq = dqkv.block(heads.query_at(head, t), m, dim, stride);
         let dk = dqkv.block(heads.key_at(0), n, dim, stride);
         let dv = dqkv.block(heads.value_at(0), n, dim, stride);
-        // SAFETY: these columns of these rows are this task's alone; `block` found them inside.
+        // SAFETY: only this task uses these columns of these rows; `block` checked that they are in bounds.
         unsafe {
             matmul_raw(dq, stride, Write::Replace, 1.0, ds, keys, 1);
             matmul_raw(dk, stride, Write::Add, 1.0, ds.t(), queries, 1);
@@ -324,7 +324,7 @@ fn head_backward(
     }
 }
 
-/// Scores to weights, gradients of weights to gradients of scores, both in place.
+/// Converts scores to weights, and gradients of weights to gradients of scores, both in place.
 #[inline(always)]
 fn score_gradients(
     weights: &mut [f32],
@@ -345,7 +345,7 @@ fn clear_keys_and_values(heads: &Heads<'_>, dqkv: SharedMut<'_, f32>) {
     let dim = heads.shape.head_dim;
     for t in 0..heads.len {
         for at in [heads.key_at(t), heads.value_at(t)] {
-            // SAFETY: these columns of these rows are this task's alone.
+            // SAFETY: only this task uses these columns of these rows.
             unsafe { dqkv.slice_mut(at..at + dim) }.fill(0.0);
         }
     }

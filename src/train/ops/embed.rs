@@ -1,15 +1,15 @@
-//! The embedding: rows of a table, and their gradients added up.
+//! The embedding: looks up rows of a table, and sums their gradients.
 
 use super::ROWS;
 use rayon::prelude::*;
 
-/// Columns of the table that one task of the backward pass has to itself.
+/// Columns of the table owned by one task of the backward pass.
 const COLUMNS: usize = 64;
 
 /// `x_nd[n] = table_vd[ids_n[n]]`.
 ///
 /// # Panics
-/// If an id is past the table; ids are checked before a run.
+/// If an id is past the table, which is checked before a run.
 pub fn embed(ids_n: &[u32], table_vd: &[f32], x_nd: &mut [f32], d: usize) {
     x_nd.par_chunks_mut(d)
         .zip(ids_n)
@@ -20,8 +20,8 @@ pub fn embed(ids_n: &[u32], table_vd: &[f32], x_nd: &mut [f32], d: usize) {
         });
 }
 
-/// Adds the gradient of each position to the row of its id. Tasks own columns, so the order of the
-/// additions, and with it every bit, does not depend on threads.
+/// Adds the gradient of each position to the row of its id. Tasks own columns, so the order of additions, and
+/// thus every bit, does not depend on threads.
 pub fn embed_backward(ids_n: &[u32], dx_nd: &[f32], dtable_vd: &mut [f32], d: usize) {
     let table = super::SharedMut::new(dtable_vd);
     let n_tasks = d.div_ceil(COLUMNS);

@@ -1,5 +1,5 @@
-//! Output head and loss, fused: a chunk of rows at a time, logits = x W^T, the loss of each row,
-//! and at once dx and dW. The `[N, V]` logits never stand whole.
+//! Output head and loss, fused: for a chunk of rows at a time, logits = x W^T, the loss of each row, dx and dW.
+//! The full `[N, V]` logits are never stored.
 
 use super::SharedMut;
 use super::matmul::{View, Write, matmul};
@@ -8,7 +8,7 @@ use crate::train::batch::{KdTargets, LossSums, MicroBatch, PositionScore};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Rows whose logits stand at a time.
+/// Rows whose logits are stored at a time.
 const CHUNK: usize = 256;
 
 /// The head's weights.
@@ -22,13 +22,13 @@ pub struct Head<'a> {
     pub d_model: usize,
 }
 
-/// Where the gradients go.
+/// Destinations of the gradients.
 pub struct HeadGradients<'a> {
     /// `[N, D]`, overwritten.
     pub dx_nd: &'a mut [f32],
     /// `[V, D]`, added to.
     pub dweight_vd: &'a mut [f32],
-    /// Overwrite `dweight_vd` instead.
+    /// Overwrite `dweight_vd` instead of adding.
     pub fresh: bool,
 }
 
@@ -41,7 +41,7 @@ pub struct HeadScratch {
 }
 
 impl HeadScratch {
-    /// The loss of each of the first positions, as [`head_loss`] left them; 0 of one without weight.
+    /// The loss of each position from the last [`head_loss`]; 0 for positions without weight.
     pub fn losses_n(&self) -> &[RowLoss] {
         &self.losses_n
     }
@@ -114,7 +114,7 @@ pub fn head_loss(
     sums
 }
 
-/// What every position is worth into `scores_n`, and the sums over the weighted ones, nats.
+/// Writes the score of every position to `scores_n`, and returns the sums over the weighted ones, nats.
 pub fn head_scores(
     head: Head<'_>,
     x_nd: &[f32],
@@ -160,7 +160,7 @@ fn logits<'a>(
     logits_rv
 }
 
-/// Calls `work(row, logits, room)` for every row; rows go to whichever thread is free.
+/// Calls `work(row, logits, room)` for every row; a free thread takes the next row.
 fn each_row<R: Copy + Send>(
     logits_rv: &mut [f32],
     results: &mut [R],
@@ -185,7 +185,7 @@ fn each_row<R: Copy + Send>(
                     (logits.slice_mut(range), results.at(row))
                 };
                 let result = work(row, logits, room);
-                // SAFETY: as above, and `at` found it inside.
+                // SAFETY: as above, and `at` checked the bounds.
                 unsafe { *place = result };
             }
         });
@@ -201,7 +201,7 @@ fn row_goal(batch: &MicroBatch, n: usize) -> RowGoal<'_> {
     }
 }
 
-/// `None` where omega is 0: the position learns by cross-entropy alone.
+/// `None` if omega is 0: the position learns only by cross-entropy.
 fn row_kd(kd: &KdTargets, n: usize) -> Option<RowKd<'_>> {
     let omega = kd.omega_n[n];
     let kept = kd.offsets[n] as usize..kd.offsets[n + 1] as usize;

@@ -1,5 +1,5 @@
-//! Matrix products, by the `gemm` crate. Everything is row-major f32; a [`View`] may step over the
-//! columns of a wider buffer, and a transposed view costs nothing, so no transposed copy is made.
+//! Matrix products, by the `gemm` crate. Everything is row-major f32; a [`View`] may select columns of a wider
+//! buffer, and transposing a view is free, so no transposed copies are made.
 
 use gemm::Parallelism;
 use std::time::Instant;
@@ -24,7 +24,7 @@ impl<'a> View<'a> {
         Self::strided(data, rows, cols, cols)
     }
 
-    /// `cols` columns of rows that lie `row_stride` apart, from the buffer's beginning on.
+    /// `cols` columns of rows that are `row_stride` apart, starting at the beginning of the buffer.
     ///
     /// # Panics
     /// If the buffer ends before the last element.
@@ -55,16 +55,16 @@ fn is_inside(len: usize, rows: usize, cols: usize, row_stride: usize) -> bool {
     rows == 0 || cols == 0 || (rows - 1) * row_stride + cols <= len
 }
 
-/// What becomes of the values that the destination had.
+/// What happens to the destination's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Write {
-    /// The product takes their place.
+    /// They are replaced by the product.
     Replace,
-    /// The product is added.
+    /// The product is added to them.
     Add,
 }
 
-/// `c = a b` or `c += a b`; `c` is `[a.rows, b.cols]`, row-major, on `threads` of the current pool.
+/// `c = a b` or `c += a b`, on `threads` threads of the current pool; `c` is `[a.rows, b.cols]`, row-major.
 ///
 /// # Panics
 /// If the dims do not fit.
@@ -75,10 +75,10 @@ pub fn matmul(c: &mut [f32], write: Write, a: View<'_>, b: View<'_>, threads: us
     unsafe { matmul_raw(c.as_mut_ptr(), stride, write, 1.0, a, b, threads) }
 }
 
-/// `c = factor a b` (or added) at a place inside a wider buffer, rows `row_stride` apart.
+/// `c = factor a b` (or added) inside a wider buffer with rows `row_stride` apart.
 ///
 /// # Safety
-/// The `[a.rows, b.cols]` elements at `c` are valid, and nobody else reads or writes them meanwhile.
+/// The `[a.rows, b.cols]` elements at `c` must be valid, and nothing else may access them meanwhile.
 pub(super) unsafe fn matmul_raw(
     c: *mut f32,
     row_stride: usize,
@@ -93,8 +93,8 @@ pub(super) unsafe fn matmul_raw(
         0 | 1 => Parallelism::None,
         n => Parallelism::Rayon(n),
     };
-    // SAFETY: the views were checked against their buffers when they were made; `c` is the caller's
-    // promise. gemm computes `dst = alpha * dst + beta * lhs * rhs`.
+    // SAFETY: the views were checked against their buffers on creation; the caller guarantees `c`. gemm
+    // computes `dst = alpha * dst + beta * lhs * rhs`.
     unsafe {
         gemm::gemm(
             a.rows,
@@ -120,8 +120,8 @@ pub(super) unsafe fn matmul_raw(
     }
 }
 
-/// Floating point operations per second that `gemm` reaches on `threads` of the current pool: the
-/// best of some products of 1024 x 1024 matrices. Takes about a tenth of a second.
+/// Floating point operations per second that `gemm` reaches on `threads` of the current pool: the best of
+/// several products of 1024 x 1024 matrices. Takes about a tenth of a second.
 pub fn sgemm_peak_flops(threads: usize) -> f64 {
     const N: usize = 1024;
     const TRIES: usize = 16;

@@ -11,11 +11,10 @@
 //! | [`head_scores`] | [`head_loss`] | output head and loss fused, a chunk of rows at a time |
 //! | | [`AdamW::update`], [`norm`] | optimizer, clipping |
 //!
-//! Buffers are f32, row-major, and belong to the caller; suffixes say their shape: N positions,
-//! D model width, F feed-forward width, H heads, V vocabulary. Each function runs on the rayon pool
-//! that it is called in, and gives the same bits for the same number of threads. Another device
-//! would implement this list and nothing else; what it is given from outside is plain data (`batch`,
-//! `tensor`).
+//! Buffers are f32, row-major, and belong to the caller; suffixes say their shape: N positions, D model width,
+//! F feed-forward width, H heads, V vocabulary. Each function runs on the current rayon pool, and gives the
+//! same bits for the same number of threads. Support for another device would have to implement only this list;
+//! its inputs are plain data (`batch`, `tensor`).
 
 mod adamw;
 mod attention;

@@ -6,8 +6,8 @@ use rayon::prelude::*;
 
 /// Normalizes rows of D = `gamma_d.len()`.
 ///
-/// `x_nd` and `y_nd` are `[N, D]`; `rstd_n` takes 1 / sqrt(mean(x^2) + eps) of each row, which the
-/// backward pass wants.
+/// `x_nd` and `y_nd` are `[N, D]`; `rstd_n` is set to 1 / sqrt(mean(x^2) + eps) of each row, which the backward
+/// pass needs.
 pub fn rmsnorm(x_nd: &[f32], gamma_d: &[f32], eps: f32, y_nd: &mut [f32], rstd_n: &mut [f32]) {
     let d = gamma_d.len();
     let blocks = x_nd.par_chunks(ROWS * d);
@@ -55,16 +55,16 @@ pub fn add_rmsnorm(
         });
 }
 
-/// Values of `partials` in [`rmsnorm_backward`].
+/// Length of `partials` in [`rmsnorm_backward`].
 pub fn rmsnorm_partials_len(n: usize, d: usize) -> usize {
     n.div_ceil(ROWS) * d
 }
 
-/// Backward of [`rmsnorm`]: adds the gradient of x to `dx_nd`, and that of gamma, summed over the
-/// rows, to `dgamma_d` (`fresh`: in its place).
+/// Backward of [`rmsnorm`]: adds the gradient of x to `dx_nd`, and that of gamma, summed over the rows, to
+/// `dgamma_d` (`fresh`: overwrites it).
 ///
-/// With xh = x rstd: dx += rstd (gamma dy - xh mean(gamma dy xh)); dgamma += sum_n dy xh.
-/// `partials` has room for [`rmsnorm_partials_len`] values.
+/// With xh = x rstd: dx += rstd (gamma dy - xh mean(gamma dy xh)); dgamma += sum_n dy xh. `partials` needs
+/// [`rmsnorm_partials_len`] values.
 #[allow(
     clippy::too_many_arguments,
     reason = "plain buffers, each with its shape"
@@ -120,7 +120,7 @@ fn normalize(x: &[f32], gamma: &[f32], eps: f32, y: &mut [f32]) -> f32 {
     let d = y.len();
     let (x, gamma) = (&x[..d], &gamma[..d]);
     let mean = lane_sum(d, |i| x[i] * x[i]) / d as f64;
-    // Past 1.8e19 a square is infinite in f32, and would pass as a row of zeros.
+    // Above 1.8e19 a square is infinite in f32, and the row would silently become zeros.
     let rstd = if mean.is_finite() {
         (1.0 / (mean + f64::from(eps)).sqrt()) as f32
     } else {

@@ -13,7 +13,7 @@ pub struct RopeTable {
 }
 
 impl RopeTable {
-    /// Of positions below `seq_len`; `frequencies` are radians a position, `[head_dim / 2]`.
+    /// For positions below `seq_len`; `frequencies` are radians per position, `[head_dim / 2]`.
     pub fn new(seq_len: usize, frequencies: &[f64]) -> Self {
         let half = frequencies.len();
         let angle = |t: usize, i: usize| t as f64 * frequencies[i];
@@ -30,7 +30,7 @@ impl RopeTable {
         }
     }
 
-    /// Values of both tables.
+    /// Number of values in both tables.
     pub fn len(seq_len: usize, head_dim: usize) -> usize {
         2 * seq_len * (head_dim / 2)
     }
@@ -46,12 +46,12 @@ impl RopeTable {
     }
 }
 
-/// Which way to turn.
+/// Direction of the rotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
     /// Forward pass.
     Forward,
-    /// Backward pass: a rotation's gradient is the rotation back.
+    /// Backward pass: the gradient of a rotation is the inverse rotation.
     Back,
 }
 

@@ -1,7 +1,7 @@
 //! Loss and gradient of one row of logits, in place.
 //!
-//! With q = softmax(s), kept probabilities p, their mass a = sum p, tail p_t and q_t = sum of q over
-//! ids that are not kept, weights w_ce = 1 - omega and w_kd = omega:
+//! With q = softmax(s), stored probabilities p, their mass a = sum p, tail p_t, and q_t = sum of q over ids
+//! that are not stored, weights w_ce = 1 - omega and w_kd = omega:
 //!
 //! ```text
 //! cross-entropy          q_j - [j = y]
@@ -10,46 +10,48 @@
 //! the other losses       a q_j - p_j
 //! ```
 //!
-//! q_t is the sum of the others' own exponentials: 1 - (sum of the kept) would cancel. So K ids cost
-//! O(K) beside the two passes over V that cross-entropy needs anyway.
+//! q_t is the sum of the exponentials of the other ids; computing it as 1 - (sum over the stored) would lose
+//! precision. So K ids cost O(K) on top of the two passes over V that cross-entropy needs anyway.
 //!
-//! Several teachers make a weighted sum of such losses. Their ids stand in one list, each once, with
-//! p_j the weighted sum of theirs, and every teacher i has a tail of its own: the ids of no teacher, and
-//! those of the list that are not kept by i. With p_t,i its weighted tail mass, an id j of the list has
+//! With several teachers, the loss is a weighted sum of such losses. Their ids are merged into one list without
+//! duplicates, with p_j the weighted sum of theirs, and every teacher i has its own tail: the ids outside the
+//! list, and those in the list that i does not store. With p_t,i its weighted tail mass, an id j in the list
+//! has
 //!
 //! ```text
 //! tail-bucket            q_j (1 - sum of p_t,i / q_t,i over i that do not keep j) - p_j
 //! ```
 //!
-//! A gate that the student's own NLL decides is looked at once the exponentials are there, which the
-//! gradient of every case is a multiple of: so it costs nothing.
+//! A gate that depends on the student's NLL is evaluated after the exponentials are computed. Every case of the
+//! gradient needs those, so the gate is free.
 
 use super::simd::{exp_in_place, max, vectorized};
 use crate::train::batch::{HeadGate, MAX_TEACHERS, PositionScore};
 
-/// What one position is to learn.
+/// The targets of one position.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct RowGoal<'a> {
     /// The next token.
     pub(super) target: u32,
-    /// `None` of a position that learns by cross-entropy alone.
+    /// `None` for a position that learns only by cross-entropy.
     pub(super) kd: Option<RowKd<'a>>,
     pub(super) gate: Option<RowGate>,
 }
 
-/// What one position is to learn from a teacher, or several.
+/// The targets of one position from one or more teachers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct RowKd<'a> {
     pub(super) student_tau: f32,
     pub(super) omega: f32,
-    /// Kept ids, distinct, and their probabilities.
+    /// Stored ids, distinct, and their probabilities.
     pub(super) ids: &'a [u32],
     pub(super) probs: &'a [f32],
-    /// Probability outside them, of each teacher, at most [`MAX_TEACHERS`]; empty but for `tail-bucket`.
+    /// Each teacher's probability outside its ids, at most [`MAX_TEACHERS`] values; empty except with
+    /// `tail-bucket`.
     pub(super) tails: &'a [f32],
-    /// Whether each id is in the tail of each teacher, teacher after teacher; empty with one tail.
+    /// Whether each id is in the tail of each teacher, teacher by teacher; empty with one tail.
     pub(super) in_tail: &'a [bool],
-    /// Sum of p log p over what is learnt, each teacher's own: minus the entropy.
+    /// Weighted sum of the teachers' p log p, including tails: minus the entropy.
     pub(super) negentropy: f32,
 }
 
@@ -60,8 +62,7 @@ pub(super) struct RowGate {
     pub(super) teacher_nll: f32,
 }
 
-/// Weights of cross-entropy and KD in the loss of a position: 1 - omega and omega, times the weight that the
-/// gate gives it.
+/// Weights of cross-entropy and KD in the loss of a position: 1 - omega and omega, times the gate's weight.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Shares {
     ce: f64,
@@ -80,9 +81,8 @@ impl Shares {
         }
     }
 
-    /// With omega where the gate is open, for a student whose NLL of the target is `ce`. Which side of
-    /// the gate the student is on, and the weight that it gives, count as constants: nothing is
-    /// differentiated through them.
+    /// With omega if the gate is open, for a student whose NLL of the target is `ce`. The gate's decision and
+    /// weight are treated as constants: no gradient flows through them.
     fn of(gate: Option<RowGate>, omega: f32, ce: f64) -> Self {
         let open = Self::new(omega, 1.0);
         let Some(RowGate { gate, teacher_nll }) = gate else {
@@ -92,7 +92,7 @@ impl Shares {
         match gate {
             HeadGate::Agreement if excess > 0.0 => open,
             HeadGate::Agreement => Self::new(0.0, 1.0),
-            // An NLL that is no number is not cut: it must not go unseen.
+            // A NaN is not cut, so that it does not go unnoticed.
             HeadGate::Excess(least) if excess < f64::from(least) => Self::new(0.0, 0.0),
             HeadGate::Excess(_) => open,
             HeadGate::ExcessWeight => Self::new(omega, logistic(excess)),
@@ -105,21 +105,19 @@ fn logistic(x: f64) -> f64 {
     (1.0 + (-x).exp()).recip()
 }
 
-/// Nats of one position.
+/// Losses of one position, nats.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct RowLoss {
     /// -log q_y.
     pub ce: f64,
-    /// KD, with its factor tau^2 where the student is tempered; 0 without a teacher.
+    /// KD, with its factor tau^2 if the student is tempered; 0 without a teacher.
     pub kd: f64,
-    /// The soft-label loss: cross-entropy with the teacher's distribution as the loss has it, tail
-    /// bucket included, that is KD and the entropy of that distribution, with the same factor. 0
-    /// without a teacher.
+    /// The soft-label loss: cross-entropy with the teacher's distribution as the loss uses it, including the
+    /// tail bucket. It is KD plus the entropy of that distribution, with the same factor. 0 without a teacher.
     pub soft: f64,
-    /// Fraction of KD in the loss of the position; 0 where it learns by cross-entropy alone.
+    /// Fraction of KD in the loss of the position; 0 if it learns only by cross-entropy.
     pub omega: f32,
-    /// Weight of the position by the gate `excess`: 0 where that cuts it, and nothing is learnt; 1 with every
-    /// other gate.
+    /// Weight of the position by the gate `excess`: 0 if that cuts it; 1 with every other gate.
     pub weight: f32,
 }
 
@@ -141,8 +139,8 @@ pub(super) fn row_gradient(
     }
 }
 
-/// NLL of the target, and how sure the model is of its best id; the logits are used up. The best id's
-/// probability is e^0 over the sum that the NLL needs anyway, so it costs nothing.
+/// NLL of the target, and the model's confidence in its top id; overwrites the logits. The top id's probability
+/// is e^0 divided by the sum that the NLL needs anyway, so it is free.
 pub(super) fn row_score(logits_v: &mut [f32], target: u32) -> PositionScore {
     let target = target as usize;
     let target_logit = logits_v[target];
@@ -161,8 +159,8 @@ pub(super) fn row_score(logits_v: &mut [f32], target: u32) -> PositionScore {
     )
 }
 
-/// Student tempered too: L = (1 - omega) CE + omega tau^2 KD(p, softmax(s / tau)), and since
-/// d/ds = 1/tau d/d(s/tau), the KD part's gradient has the factor tau.
+/// Both tempered: L = (1 - omega) CE + omega tau^2 KD(p, softmax(s / tau)), and since d/ds = 1/tau d/d(s/tau),
+/// the KD part's gradient has the factor tau.
 fn both_tempered(
     logits_v: &mut [f32],
     target: u32,
@@ -175,7 +173,7 @@ fn both_tempered(
     let tau = kd.student_tau;
     let copy = &mut copy[..logits_v.len()];
     copy.copy_from_slice(logits_v);
-    // Its omega is that of the gate, which the untempered NLL decides.
+    // This pass evaluates the gate, which depends on the untempered NLL.
     let plain = Pass::plain(target, None, scale).run(logits_v, shares, kept);
     if plain.omega == 0.0 {
         return plain;
@@ -205,8 +203,8 @@ fn both_tempered(
     }
 }
 
-/// One softmax of a row: w_ce CE + w_kd KD over softmax(factor s), and the gradient by factor s, times
-/// `scale`.
+/// One softmax of a row: w_ce CE + w_kd KD over softmax(factor s), and the gradient with respect to factor s,
+/// times `scale`.
 struct Pass<'a> {
     target: usize,
     kd: Option<RowKd<'a>>,
@@ -214,20 +212,20 @@ struct Pass<'a> {
     scale: f32,
 }
 
-/// What is known of a row once the exponentials e^(factor (s - largest)) stand where the logits were.
+/// Sums over a row after its logits are replaced by the exponentials e^(factor (s - largest)).
 #[derive(Default)]
 struct Exponentials {
     /// Their sum.
     z: f64,
-    /// Of what is left in the row: with a tail of the ids that are not kept, else of all.
+    /// Sum over what is left in the row: with a tail, the ids that are not stored, else all.
     outside_z: f64,
-    /// -sum of p factor (s - largest) over kept ids.
+    /// -sum of p factor (s - largest) over stored ids.
     cross: f64,
     /// Sum of p.
     mass: f64,
 }
 
-/// q of a tail. Exponentials may vanish: then it is the least number that has an inverse.
+/// q of a tail. If its exponentials underflow, the smallest number with a finite inverse.
 fn share_of_tail(tail_z: f64, z: f64) -> f64 {
     (tail_z / z).max(f64::from(f32::MIN_POSITIVE))
 }
@@ -295,7 +293,7 @@ impl<'a> Pass<'a> {
         };
         let (mut cross, mut mass) = (0.0, 0.0);
         for (&id, &p) in kd.ids.iter().zip(kd.probs) {
-            // Not p times it throughout: 0 * -inf is NaN.
+            // Skipped if p is 0, since 0 * -inf is NaN.
             if p > 0.0 {
                 let shifted = (logits_v[id as usize] - largest) * self.factor;
                 cross -= f64::from(p) * f64::from(shifted);
@@ -304,7 +302,7 @@ impl<'a> Pass<'a> {
         }
         let mut kept_z = 0.0;
         if !kd.tails.is_empty() {
-            // The stored ids step aside, so that what is left sums to the tail.
+            // Takes the stored ids out of the row, so that the rest sums to the tail.
             for (&id, logit) in kd.ids.iter().zip(kept.iter_mut()) {
                 *logit = std::mem::replace(&mut logits_v[id as usize], f32::NEG_INFINITY);
             }
@@ -337,7 +335,7 @@ impl<'a> Pass<'a> {
         multiply(logits_v, per_exp * (shares.ce + shares.kd * (1.0 - pull)));
         let of_probs = f64::from(self.scale) * shares.kd;
         for (j, ((&id, &p), &e)) in kd.ids.iter().zip(kd.probs).zip(kept).enumerate() {
-            // Of those teachers that do not keep the id.
+            // Only teachers that do not store the id.
             let pull: f64 = match kd.in_tail {
                 [] => 0.0,
                 in_tail => {
@@ -352,7 +350,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// `sampled`, `renormalize` and `drop` differ in their probabilities alone.
+    /// `sampled`, `renormalize` and `drop` differ only in their probabilities.
     fn scaled(&self, logits_v: &mut [f32], kd: &RowKd<'_>, found: &Exponentials, shares: Shares) {
         let of_mass = shares.ce + shares.kd * found.mass;
         multiply(logits_v, self.per_exp(found) * of_mass);
@@ -364,7 +362,7 @@ impl<'a> Pass<'a> {
 }
 
 impl Exponentials {
-    /// Sum over the tail of teacher `i`; `kept` are the exponentials of the list of ids.
+    /// Sum over the tail of teacher `i`; `kept` has the exponentials of the list of ids.
     fn tail_z(&self, kd: &RowKd<'_>, i: usize, kept: &[f32]) -> f64 {
         if kd.in_tail.is_empty() {
             return self.outside_z;
@@ -374,7 +372,7 @@ impl Exponentials {
         self.outside_z + of_list.map(|(_, &e)| f64::from(e)).sum::<f64>()
     }
 
-    /// Cross-entropy with what is learnt, tails included.
+    /// Cross-entropy with the target distribution, including tails.
     fn soft(&self, kd: &RowKd<'_>, kept: &[f32]) -> f64 {
         let of_tail = |(i, &tail): (usize, &f32)| match tail > 0.0 {
             true => -f64::from(tail) * share_of_tail(self.tail_z(kd, i, kept), self.z).ln(),

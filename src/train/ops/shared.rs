@@ -1,10 +1,10 @@
-//! A buffer that several tasks write to, each its own part.
+//! A buffer of which each task writes its own part.
 
 use std::marker::PhantomData;
 use std::ops::Range;
 
-/// A mutable slice that can be cut into parts which do not lie in one piece, such as the columns
-/// of a head. Who cuts it promises that the parts are disjoint.
+/// A mutable slice that can be split into parts that are not contiguous, such as the columns of a head. The
+/// caller guarantees that the parts are disjoint.
 #[derive(Clone, Copy)]
 pub(super) struct SharedMut<'a, T> {
     start: *mut T,
@@ -12,8 +12,8 @@ pub(super) struct SharedMut<'a, T> {
     life: PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: it hands out nothing by itself; whoever takes parts promises that they are disjoint, and
-// a `&mut [T]` may go to another thread where T may.
+// SAFETY: it gives no safe access; callers that take parts guarantee that they are disjoint, and a `&mut [T]`
+// may be sent to another thread if T may.
 unsafe impl<T: Send> Send for SharedMut<'_, T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Sync for SharedMut<'_, T> {}
@@ -36,7 +36,8 @@ impl<'a, T> SharedMut<'a, T> {
         self.start.wrapping_add(idx)
     }
 
-    /// A pointer to a block of rows that lie `stride` apart, the first at `idx`, all of it inside.
+    /// A pointer to a block of rows that are `stride` apart, the first at `idx`; checks that all of it is in
+    /// bounds.
     ///
     /// # Panics
     /// If the last element is past the end.
@@ -49,7 +50,7 @@ impl<'a, T> SharedMut<'a, T> {
     /// A part.
     ///
     /// # Safety
-    /// Nobody else reads or writes it while the result lives.
+    /// Nothing else may access it while the result lives.
     ///
     /// # Panics
     /// Past the end.
@@ -64,7 +65,7 @@ impl<'a, T> SharedMut<'a, T> {
             self.len
         );
         let start = self.start.wrapping_add(range.start);
-        // SAFETY: inside the buffer; exclusive by the caller's promise.
+        // SAFETY: in bounds; exclusive by the caller's guarantee.
         unsafe { std::slice::from_raw_parts_mut(start, range.len()) }
     }
 }

@@ -1,14 +1,14 @@
-//! Loops over one row, compiled for the widest vectors of the machine.
+//! Loops over one row, using the machine's widest vectors.
 //!
-//! Each body is written over fixed-size blocks that the compiler turns into vectors, and run by
-//! [`vectorized`], which picks the instruction set at run time. Sums go over [`LANES`] partial sums
-//! in a fixed order: the same bits every time on one instruction set.
+//! Each body is written over fixed-size blocks that the compiler turns into vectors, and run by [`vectorized`],
+//! which picks the instruction set at run time. Sums use [`LANES`] partial sums in a fixed order, so the bits
+//! are the same every time on one instruction set.
 
 /// Partial sums of a reduction.
 pub(super) const LANES: usize = 16;
 
-/// Runs `body` compiled for AVX-512, AVX2 or NEON, whichever the machine has. Only what is inlined into it is
-/// compiled so: closures come with `#[inline(always)]`.
+/// Runs `body` compiled for AVX-512, AVX2 or NEON, whichever the machine has. This affects only inlined code,
+/// so closures need `#[inline(always)]`.
 #[inline]
 pub(super) fn vectorized<R>(body: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(body)
@@ -25,10 +25,10 @@ pub(super) fn sigmoid(x: f32) -> f32 {
     if x >= 0.0 { 1.0 - small } else { small }
 }
 
-/// Sum of `f(i)` over `0..n` in lanes, blocks of f32 added up in f64.
+/// Sum of `f(i)` over `0..n` in lanes: blocks are summed in f32, then in f64.
 #[inline(always)]
 pub(super) fn lane_sum(n: usize, f: impl Fn(usize) -> f32) -> f64 {
-    /// Vectors that are added in f32 before f64 takes over.
+    /// Vectors summed in f32 before adding to an f64.
     const RUN: usize = 32;
     let mut total = 0.0_f64;
     let n_whole = n / LANES * LANES;
@@ -55,8 +55,8 @@ fn sum_of_lanes(lanes: &[f32; LANES]) -> f64 {
     lanes.iter().map(|&lane| f64::from(lane)).sum()
 }
 
-/// The largest value; -inf of an empty row, NaN of one that holds a NaN ([`exp`] would turn that
-/// into 0, and so hide it).
+/// The largest value; -inf for an empty row, NaN if there is a NaN ([`exp`] would turn that into 0 and hide
+/// it).
 #[inline(always)]
 pub(super) fn max(row: &[f32]) -> f32 {
     let (blocks, rest) = row.as_chunks::<LANES>();
@@ -79,7 +79,7 @@ pub(super) fn max(row: &[f32]) -> f32 {
 /// Turns each value into e^(factor * (value - max)) and returns their sum.
 #[inline(always)]
 pub(super) fn exp_in_place(row: &mut [f32], max: f32, factor: f32) -> f64 {
-    /// Vectors that are added in f32 before f64 takes over.
+    /// Vectors summed in f32 before adding to an f64.
     const RUN: usize = 32;
     let mut total = 0.0_f64;
     for run in row.chunks_mut(RUN * LANES) {

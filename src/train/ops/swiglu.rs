@@ -4,7 +4,7 @@ use super::ROWS;
 use super::simd::{sigmoid, vectorized};
 use rayon::prelude::*;
 
-/// `gate_up_n2f` is `[N, 2 F]`, gate then up in each row; `act_nf` takes `[N, F]`.
+/// `gate_up_n2f` is `[N, 2 F]`, gate then up in each row; writes `[N, F]` to `act_nf`.
 pub fn swiglu(gate_up_n2f: &[f32], act_nf: &mut [f32], f: usize) {
     let blocks = gate_up_n2f.par_chunks(2 * f * ROWS);
     blocks
@@ -24,7 +24,7 @@ pub fn swiglu(gate_up_n2f: &[f32], act_nf: &mut [f32], f: usize) {
         });
 }
 
-/// Backward of [`swiglu`]: the gradients of gate and up take the place of their values.
+/// Backward of [`swiglu`]: replaces gate and up by their gradients.
 pub fn swiglu_backward(dact_nf: &[f32], gate_up_n2f: &mut [f32], f: usize) {
     let blocks = gate_up_n2f.par_chunks_mut(2 * f * ROWS);
     blocks

@@ -1,4 +1,4 @@
-//! What curves are drawn over.
+//! The x axis of curves.
 
 use crate::figure::Unit;
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ pub enum XAxis {
 }
 
 impl XAxis {
-    /// The one of the three that it is.
+    /// The value on this axis.
     pub(crate) fn of(self, steps: f64, tokens: f64, seconds: f64) -> f64 {
         match self {
             Self::Step => steps,
@@ -26,9 +26,9 @@ impl XAxis {
         }
     }
 
-    /// The unit in which values up to `largest` read well.
+    /// A suitable unit for values up to `largest`.
     pub(crate) fn unit(self, largest: f64) -> Unit {
-        // Each unit serves from twice its size on, so that ticks are not all below 1.
+        // A unit is used only from twice its size on, so that ticks are not all below 1.
         let units: &[(&'static str, f64)] = match self {
             Self::Step if largest >= 1e5 => &[("thousand steps", 1e3)],
             Self::Step => &[("steps", 1.0)],

@@ -6,10 +6,10 @@ use crate::figure::Point;
 use crate::train::metrics::{METRICS_NAME, MetricsLine, read_metrics};
 use std::path::{Path, PathBuf};
 
-/// What is drawn of one run.
+/// The curves of one run.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Curves {
-    /// Its directory's name, with as many parents as tell it from the others.
+    /// Its directory's name, with enough parents to tell it from the others.
     pub(super) name: String,
     /// Cross-entropy, nats per token.
     pub(super) ce: Vec<Point>,
@@ -21,7 +21,7 @@ pub(super) struct Curves {
     pub(super) omega: Vec<Point>,
     /// Norm of all gradients.
     pub(super) grad_norm: Vec<Point>,
-    /// Where stages begin after the first.
+    /// Where the stages after the first begin.
     pub(super) stage_starts: Vec<f64>,
 }
 
@@ -75,11 +75,11 @@ fn curves_of(name: String, lines: &[MetricsLine], axis: XAxis) -> Curves {
                 let x = on(line.step, line.tokens, line.seconds);
                 curves.val_nll.push((x, line.val_nll));
             }
-            // The stage begins where the step before its first one ended.
+            // A stage begins where the step before it ended.
             MetricsLine::Stage(line) if line.step > 1 => {
                 let x = on(line.step - 1, line.tokens, line.seconds);
                 curves.stage_starts.push(x);
-                // omega may fall at once here: two points make that a step and not a slope.
+                // omega may drop here: two points draw that as a step instead of a slope.
                 let before_change = curves.omega.last().map(|&(_, omega)| (x, omega));
                 curves.omega.extend(before_change);
                 stage_start = Some(x);
@@ -90,7 +90,7 @@ fn curves_of(name: String, lines: &[MetricsLine], axis: XAxis) -> Curves {
     curves
 }
 
-/// The last components of each path, as few as make it differ from every other.
+/// The shortest suffix of each path that differs from those of all others.
 fn shortest_names(paths: &[PathBuf]) -> Vec<String> {
     let suffix = |path: &Path, n: usize| -> PathBuf {
         let n_all = path.components().count();

@@ -1,11 +1,11 @@
-//! What can go wrong with a picture of runs.
+//! What can go wrong when plotting runs.
 
 use crate::error::{Classified, Kind};
 use crate::storage::StorageError;
 use crate::train::metrics::MetricsError;
 use std::path::PathBuf;
 
-/// Runs that cannot be drawn.
+/// Runs that cannot be plotted.
 #[derive(Debug, thiserror::Error)]
 pub enum PlotError {
     /// Not a run.
@@ -35,7 +35,7 @@ pub enum PlotError {
     /// No runs, or more than there are colours and line styles for.
     #[error("expected 1 to {most} runs in one figure, got {got}; plot several figures")]
     Count {
-        /// At most.
+        /// The maximum.
         most: usize,
         /// As given.
         got: usize,

@@ -11,11 +11,12 @@ use crate::storage;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-/// Points between the margins, which make it 1200 pixels of the PNG.
+/// Width in points without the margins, which make it 1200.
 const WIDTH: f64 = 1168.0;
-/// The first fraction of a run, whose fall from the first loss would flatten the rest.
+/// Fraction of a run at its start that is ignored for the y range, since the initial fall would flatten the
+/// rest.
 const START: f64 = 0.05;
-/// Each colour but the baseline's, solid and dashed.
+/// All colours but the baseline's, solid and dashed.
 const MAX_RUNS: usize = 2 * (N_ARM_COLORS - 1);
 
 /// How to draw.
@@ -30,15 +31,15 @@ pub struct PlotOptions {
 /// What was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plotted {
-    /// The vectors.
+    /// The SVG.
     pub svg: PathBuf,
-    /// The pixels, 1200 wide.
+    /// The PNG, 1200 pixels wide.
     pub png: PathBuf,
 }
 
-/// Draws the metrics of `runs`, directories of `saltworks-train run`, to `output.svg` and
-/// `output.png`; an ending `.svg` or `.png` of `output` itself is left away. Files that are there
-/// are replaced. Runs in progress are drawn as far as they are.
+/// Draws the metrics of `runs`, directories of `saltworks-train run`, to `output.svg` and `output.png`; an
+/// ending `.svg` or `.png` of `output` is dropped. Existing files are replaced. Runs in progress are drawn up
+/// to their latest step.
 ///
 /// # Errors
 /// A directory that is not a run or has no steps yet, by name; damaged metrics; the filesystem's.
@@ -77,8 +78,7 @@ pub fn plot_runs(
     Ok(plotted)
 }
 
-/// `output` with `.ending`, instead of an ending that is one of the two; a name such as `lr-0.1`
-/// keeps its own.
+/// `output` with `.ending`, which replaces `.svg` or `.png`; a name such as `lr-0.1` keeps its own ending.
 fn with_ending(output: &Path, ending: &str) -> PathBuf {
     let is_ours = output.extension().is_some_and(|e| e == "svg" || e == "png");
     let mut name = if is_ours {
@@ -116,7 +116,7 @@ const UPPER: [Quantity; 2] = [
         Look::Marked,
     ),
 ];
-/// Those that are to be compared with zero.
+/// Quantities with a y axis from zero.
 const LOWER: [Quantity; 3] = [
     ("Learning rate", |run| &run.lr, Look::Plain),
     (
@@ -136,7 +136,7 @@ fn picture(runs: &[Curves], options: &PlotOptions) -> Picture {
         .iter()
         .flat_map(|run| run.ce.iter().chain(&run.val_nll));
     let end = points.map(|point| point.0).fold(0.0, f64::max);
-    // A run of no length yet still has an axis.
+    // A run without length still needs an axis.
     let range = 0.0..=if end > 0.0 { end } else { 1.0 };
     let x = Axis::of(range, options.x.unit(end)).with_grid();
     let upper = UPPER.iter().filter_map(|quantity| {
@@ -156,7 +156,7 @@ fn picture(runs: &[Curves], options: &PlotOptions) -> Picture {
     }
 }
 
-/// `None` where no run has any.
+/// `None` if no run has finite values.
 fn y_range(quantity: &Quantity, runs: &[Curves], end: f64) -> Option<RangeInclusive<f64>> {
     let lines: Vec<Vec<Point>> = runs.iter().map(|run| line(quantity, run)).collect();
     range_of(settled(lines.iter().map(Vec::as_slice), START * end))
@@ -192,7 +192,7 @@ fn panel(
     }
 }
 
-/// What is drawn of it as a line.
+/// The line of a quantity.
 fn line(&(_, of, look): &Quantity, run: &Curves) -> Vec<Point> {
     match look {
         Look::Smoothed => smoothed(of(run)),

@@ -7,7 +7,7 @@ use crate::train::schedule::Stage;
 use resvg::tiny_skia::Pixmap;
 use std::path::{Path, PathBuf};
 
-/// A run of `steps` steps in `dir`; with `n_kd`, of two stages; validated every 10 steps or never.
+/// A run of `steps` steps in `dir`, with two stages if `n_kd` is given; validated every 10 steps or never.
 fn write_run(dir: &Path, steps: u64, n_kd: Option<u64>, has_validation: bool) -> PathBuf {
     std::fs::create_dir_all(dir).unwrap();
     let mut writer = MetricsWriter::create(&dir.join(METRICS_NAME)).unwrap();
@@ -24,7 +24,7 @@ fn write_run(dir: &Path, steps: u64, n_kd: Option<u64>, has_validation: bool) ->
             };
             writer.write(&MetricsLine::Stage(line)).unwrap();
         }
-        // Every other value far off, so that lines turn sharply.
+        // Every other value is far off, so that lines turn sharply.
         let ce = 3.0 + 40.0 / step as f64 + if step % 2 == 0 { 0.4 } else { -0.4 };
         let line = TrainLine {
             step,

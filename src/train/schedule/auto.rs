@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// State of the `auto` transition: stage 1 ends when the student's running NLL has fallen to the
-/// teacher's on the same positions, plus a margin. It goes into checkpoints.
+/// State of the `auto` transition: stage 1 ends when the student's running NLL has fallen to the teacher's on
+/// the same positions, plus a margin. It is saved in checkpoints.
 ///
 /// With P the data's conditional distribution, T the teacher's and S the student's, the mean NLL of
 /// a model over positions is H(P) + KL(P, model). On the same positions H(P) is the same, so
@@ -19,11 +19,11 @@ use serde::{Deserialize, Serialize};
 /// `|mean [rank < k] - mean top-k mass| <= E TV(P, T) <= mean (1 - p_y)`, and KL(P, T) is at least twice
 /// the square of the left side.
 ///
-/// The argument holds only on text that neither model has memorised; the margin corrects for this. On its
-/// own training text the teacher's NLL is lower than on held-out text, while the student sees most
-/// sequences for the first time. Labelling held-out text and comparing the means measures the gap; with
-/// the gap as margin, the student is compared with the teacher's NLL on new text. A margin of 0 would end
-/// stage 1 too late; a negative one requires the student to be better than the teacher.
+/// The argument holds only for text that neither model has memorized; the margin corrects for this. On its own
+/// training text the teacher's NLL is lower than on held-out text, while the student sees most sequences for
+/// the first time. Labelling held-out text and comparing the means measures the gap; with the gap as margin,
+/// the student is compared with the teacher's NLL on new text. A margin of 0 would end stage 1 too late; a
+/// negative one requires the student to be better than the teacher.
 ///
 /// The means are exponential moving averages, with the same weights for both models, over batches that the
 /// student sees for the first time. They are as noisy as `running_steps` batches; `min_kd` keeps the first
@@ -31,14 +31,14 @@ use serde::{Deserialize, Serialize};
 /// on another; and labelled sequences that are read twice, where the student's NLL is too low.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AutoTransition {
-    /// Steps of stage 1 at least.
+    /// Minimum steps of stage 1.
     min_kd: u64,
-    /// Steps of stage 1 at most.
+    /// Maximum steps of stage 1.
     n_kd: u64,
-    /// Steps over which is averaged.
+    /// Steps to average over.
     running_steps: u64,
-    /// What the student's mean NLL may be above the teacher's, nats; 0 in checkpoints of before there
-    /// was one.
+    /// How far the student's mean NLL may be above the teacher's, nats; 0 in older checkpoints without this
+    /// field.
     #[serde(default)]
     margin: f64,
     /// Steps observed.
@@ -49,7 +49,7 @@ pub struct AutoTransition {
     student_sum: f64,
     /// Weighted sum of the teacher's NLLs, nats.
     teacher_sum: f64,
-    /// How many steps stage 1 had when the student had caught up.
+    /// Length of stage 1 in steps, once the student has caught up.
     ended_after: Option<u64>,
 }
 
@@ -69,14 +69,14 @@ impl AutoTransition {
         }
     }
 
-    /// The same with what the student's mean NLL may be above the teacher's, nats.
+    /// Sets how far the student's mean NLL may be above the teacher's, nats.
     pub fn with_margin(self, margin: f64) -> Self {
         Self { margin, ..self }
     }
 
-    /// Takes in one step of stage 1: the mean NLLs of student and teacher over the step's labelled
-    /// positions, nats per token. To be called once after each such step. A step without such
-    /// positions has no means; it counts as a step and is left out of the averages.
+    /// Records one step of stage 1: the mean NLLs of student and teacher over the step's labelled positions,
+    /// nats per token. Call it once after each such step. A step without such positions has no means; it counts
+    /// as a step but not in the averages.
     pub fn observe(&mut self, student_nll: f64, teacher_nll: f64) {
         self.n_observed += 1;
         if student_nll.is_finite() && teacher_nll.is_finite() {
@@ -92,12 +92,12 @@ impl AutoTransition {
         }
     }
 
-    /// Whether `step`, from 0, is past stage 1. Once it has ended it stays so.
+    /// Whether `step`, from 0, is past stage 1. Once ended, stage 1 does not resume.
     pub fn has_ended(&self, step: u64) -> bool {
         step >= self.ended_after.unwrap_or(self.n_kd).min(self.n_kd)
     }
 
-    /// Steps of stage 1, whatever is observed.
+    /// Minimum steps of stage 1, whatever is observed.
     pub(super) fn least_steps(&self) -> u64 {
         self.min_kd.clamp(1, self.n_kd.max(1))
     }

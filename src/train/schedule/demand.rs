@@ -1,26 +1,26 @@
-//! What a run wants of labels, before there are any.
+//! How many labels a run needs.
 
 use super::StagePlan;
 use crate::train::config::RunConfig;
 use serde::Serialize;
 
-/// The labelled sequences of a run, counted before anything is labelled.
+/// The number of labelled sequences that a run needs, known before anything is labelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct LabelDemand {
-    /// Steps that read labelled sequences; with `auto` at most.
+    /// Steps that read labelled sequences; with `auto`, the maximum.
     pub n_steps: u64,
-    /// Sequences a step.
+    /// Sequences per step.
     pub batch_size: u64,
-    /// Times that a labelled sequence may be seen.
+    /// How often a labelled sequence may be read.
     pub epochs: u32,
-    /// Sequences that these steps read, each time counted.
+    /// Sequences that these steps read, including repeats.
     pub n_seen: u64,
     /// Sequences that need labels.
     pub n_sequences: u64,
 }
 
 impl LabelDemand {
-    /// What a valid configuration asks for.
+    /// The demand of a valid configuration.
     pub fn of(config: &RunConfig) -> Self {
         let n_steps = StagePlan::of(config).max_labelled_steps();
         let (batch_size, epochs) = (config.train.batch_size as u64, config.data.label_epochs());

@@ -5,9 +5,9 @@ use std::f64::consts::PI;
 
 /// Learning rate of `step`, from 0, in a run of `steps`.
 ///
-/// It rises in a line over `warmup_steps`, of which the last has `lr`, and then falls as the shape
-/// says: it is `lr` at the first step of the fall and would be `min_lr` at step `steps`, the one
-/// after the last, so that no step is spent on a rate of 0.
+/// It rises linearly over `warmup_steps`, the last of which has `lr`, and then falls according to the shape: it
+/// is `lr` at the first step of the fall and would be `min_lr` at step `steps`, one past the last, so that no
+/// step is wasted on a rate of 0.
 pub fn learning_rate(schedule: &ScheduleConfig, steps: u64, step: u64) -> f64 {
     let warmup_steps = schedule.warmup_steps(steps);
     if step < warmup_steps {
@@ -29,7 +29,7 @@ pub fn learning_rate(schedule: &ScheduleConfig, steps: u64, step: u64) -> f64 {
     (min_lr + (schedule.lr - min_lr) * share_left).min(schedule.lr)
 }
 
-/// How much of the way from step `start` to step `end` is done at `step`: from 0 to 1.
+/// Fraction of the way from step `start` to step `end` at `step`, from 0 to 1.
 fn progress(start: u64, end: u64, step: u64) -> f64 {
     if step >= end {
         return 1.0;

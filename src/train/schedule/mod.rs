@@ -1,8 +1,8 @@
-//! What the step decides: the learning rate, which stage a step belongs to, and omega.
+//! What depends on the step: the learning rate, the stage, and omega.
 //!
-//! Steps count from 0: step s is the one that is run when s steps are done. Everything here is a
-//! pure function of the step, and of the state of the `auto` transition where that is chosen, so a
-//! resumed run needs nothing else to continue as it would have.
+//! Steps count from 0: step s runs after s steps are done. Everything here is a pure function of the step, and
+//! of the state of the `auto` transition if used, so a resumed run needs nothing else to continue as it would
+//! have.
 //!
 //! ```text
 //! lr     ╱‾‾‾‾╲____   warm-up, then constant, linear, cosine or wsd

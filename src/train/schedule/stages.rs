@@ -36,7 +36,7 @@ impl TryFrom<u8> for Stage {
     }
 }
 
-/// The plan of a step.
+/// The plan for a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepPlan {
     /// Where its sequences come from.
@@ -57,11 +57,11 @@ pub struct StepPlan {
 pub struct StagePlan {
     /// Steps of stage 1 with the full omega; with `auto`, the maximum.
     n_full: u64,
-    /// Steps of stage 1 after those, over which omega falls.
+    /// Steps of stage 1 after those, during which omega falls.
     n_falling: u64,
     /// omega of stage 1; 0 if labels are not used.
     omega: f64,
-    /// Whether labels decide in stage 1 which positions are learnt from at all: the gate `excess`.
+    /// Whether labels decide in stage 1 which positions count in the loss: the gate `excess`.
     is_cut: bool,
     /// Steps of the run.
     steps: u64,
@@ -77,7 +77,7 @@ impl StagePlan {
         let n_full = match (reads_labels, kd.n_kd) {
             (false, _) => 0,
             (true, Some(n_kd)) => n_kd,
-            // `rkd`, and the baseline that reads what it reads.
+            // `rkd`, and a baseline that reads the same sequences.
             (true, None) => steps,
         };
         let has_end = reads_labels && kd.n_kd.is_some();
@@ -96,9 +96,9 @@ impl StagePlan {
         }
     }
 
-    /// What `step`, from 0, does. `auto` is the state as [`StagePlan::auto_transition`] began it
-    /// and each step of stage 1 was observed; it is ignored by the other transitions. Without a
-    /// state an `auto` run is taken to go to its largest number of steps.
+    /// The plan for `step`, from 0. `auto` is the state from [`StagePlan::auto_transition`] after observing
+    /// each step of stage 1 so far; the other transitions ignore it. Without a state, an `auto` run is assumed
+    /// to use its maximum of stage 1.
     pub fn at(&self, step: u64, auto: Option<&AutoTransition>) -> StepPlan {
         let has_ended = match (&self.auto, auto) {
             (Some(_), Some(state)) => state.has_ended(step),
@@ -116,25 +116,25 @@ impl StagePlan {
         }
     }
 
-    /// 1 up to step `n_full - 1`, 0 at step `n_full + n_falling`, a line between.
+    /// 1 up to step `n_full - 1`, 0 at step `n_full + n_falling`, linear between.
     fn share_of_omega(&self, step: u64) -> f64 {
         let n_fallen = (step + 1).saturating_sub(self.n_full);
         1.0 - n_fallen as f64 / (self.n_falling + 1) as f64
     }
 
-    /// The state that an `auto` run begins with; `None` for the other transitions.
+    /// The initial state of an `auto` run; `None` for the other transitions.
     pub fn auto_transition(&self) -> Option<AutoTransition> {
         self.auto.clone()
     }
 
-    /// Steps that read labelled sequences, at most: what the labels must hold, in batches.
+    /// Maximum steps that read labelled sequences: how many batches the labels must have.
     pub fn max_labelled_steps(&self) -> u64 {
         (self.n_full + self.n_falling).min(self.steps)
     }
 
-    /// Steps whose labelled sequences the token corpus leaves out. Those that read labels, at most; and
-    /// for a branch that may end within a stage 1 of `auto`, as many as in the run that it is of, so
-    /// that both read the same corpus.
+    /// Number of steps whose labelled sequences are excluded from the token corpus: the maximum that read
+    /// labels. With `auto`, `n_full`, as in the run that a branch belongs to even if the branch ends during
+    /// stage 1, so that both read the same corpus.
     pub fn labelled_steps_set_aside(&self) -> u64 {
         match self.auto {
             Some(_) => self.n_full,
@@ -142,7 +142,7 @@ impl StagePlan {
         }
     }
 
-    /// Steps that read the token corpus, at most: all after the shortest stage 1.
+    /// Maximum steps that read the token corpus: all after the shortest stage 1.
     pub fn max_token_steps(&self) -> u64 {
         let least = match &self.auto {
             Some(auto) => auto.least_steps().min(self.steps),
@@ -151,12 +151,12 @@ impl StagePlan {
         self.steps - least
     }
 
-    /// Whether any step learns from the teacher, or from those positions alone that its labels leave.
+    /// Whether any step learns from the teacher, or only from the positions that its labels leave.
     pub fn learns_from_labels(&self) -> bool {
         (self.omega > 0.0 || self.is_cut) && self.n_full > 0
     }
 
-    /// Whether a step learns so.
+    /// Whether this step does so.
     pub fn uses_labels(&self, plan: StepPlan) -> bool {
         plan.omega > 0.0 || (self.is_cut && plan.stage == Stage::One)
     }

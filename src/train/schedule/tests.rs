@@ -11,7 +11,7 @@ fn any_shape() -> impl Strategy<Value = LrShape> {
     ]
 }
 
-/// Steps of the run and a schedule that fits it.
+/// Steps of a run and a schedule that fits them.
 fn any_schedule() -> impl Strategy<Value = (u64, ScheduleConfig)> {
     let floats = (1e-6..1.0f64, prop::option::of(0.0..=1.0f64));
     (
@@ -37,7 +37,7 @@ fn any_schedule() -> impl Strategy<Value = (u64, ScheduleConfig)> {
         })
 }
 
-/// A run of `steps` with `[kd]` as given and both sources there.
+/// A run of `steps` with the given `[kd]` and both sources.
 fn run(steps: u64, kd: &str) -> RunConfig {
     let text = format!(
         "output = \"o\"\ninit = \"i\"\n[data]\ntokens = \"t\"\nlabels = \"l\"\nselection = \"s\"\n\
@@ -84,7 +84,7 @@ proptest! {
 
     #[test]
     fn the_learning_rate_makes_no_leap((steps, schedule) in any_schedule()) {
-        // The steepest slope is that of half a cosine over the shortest part, pi / 2 of a line's.
+        // The steepest slope is that of half a cosine over the shortest part: pi / 2 times that of a line.
         let decay = schedule.decay_steps(steps);
         let parts = [schedule.warmup_steps(steps), steps - schedule.warmup_steps(steps), decay];
         let shortest = parts.into_iter().filter(|&n| n > 0).min().unwrap();
@@ -252,7 +252,7 @@ fn each_mode_reads_and_learns_what_the_table_says() {
 fn an_auto_transition_ends_when_the_running_means_meet() {
     let mut auto = AutoTransition::new(2, 100, 2);
     let mut ends = Vec::new();
-    // Weights 1/2 a step: the student's mean falls below the teacher's 3 after the fourth step.
+    // Weights halve with each step: the student's mean falls below the teacher's 3 after the fourth step.
     for student in [5.0, 4.0, 3.0, 1.0, 9.0] {
         auto.observe(student, 3.0);
         ends.push(auto.has_ended(ends.len() as u64 + 1));
@@ -292,7 +292,7 @@ fn a_margin_ends_stage_1_that_much_earlier_or_later() {
     let steps_with = |margin: f64| {
         let mut auto = AutoTransition::new(1, 100, 1).with_margin(margin);
         let mut step = 0;
-        // The student's NLL falls by 0.25 a step from 5, the teacher's is 3; all exact in binary.
+        // The student's NLL falls from 5 by 0.25 per step, the teacher's is 3; all are exact in binary.
         while !auto.has_ended(step) {
             auto.observe(5.0 - 0.25 * step as f64, 3.0);
             step += 1;
@@ -333,7 +333,7 @@ fn the_demand_for_labels_counts_steps_batches_and_epochs() {
     assert_eq!((salt.n_steps, salt.n_seen, salt.n_sequences), (10, 30, 30));
     let four_times = demand("mode = \"salt\"\nn_kd = 10", Some(4));
     assert_eq!((four_times.n_seen, four_times.n_sequences), (30, 8));
-    // omega falls over a tenth of the steps, which read labels still.
+    // omega falls over a tenth of the steps, which still read labels.
     let linear = demand("mode = \"salt\"\nn_kd = 10\ntransition = \"linear\"", None);
     assert_eq!(linear.n_sequences, 33);
     assert_eq!(demand("mode = \"rkd\"", None).n_sequences, 120);

@@ -1,15 +1,15 @@
-//! All that one pass over a label set tells.
+//! Everything that is computed in one pass over a label set.
 
 use crate::bounds::{BoundsError, TeacherCollector, TeacherFigures};
 use crate::shards::{LabelSet, Row};
 use crate::view::error::ViewError;
 use crate::view::set::{SetStats, collect_stats};
 
-/// Statistics of `set`, with histograms of `n_bars` bars at most, and figures of its teacher over its `k` best
-/// ids, by default all that are stored. `on_targets` is told how many positions were read so far.
+/// Statistics of `set`, with histograms of at most `n_bars` bars, and figures of its teacher over its `k` top
+/// ids, by default all that are stored. `on_targets` is called with the number of positions read so far.
 ///
 /// # Errors
-/// A damaged shard; a set of which nothing is finished, or no sequence has an NLL; a `k` that is not stored.
+/// A damaged shard; a set without a finished shard or without an NLL; a `k` that is not stored.
 pub fn collect_labels(
     set: &LabelSet,
     k: Option<u32>,

@@ -1,4 +1,4 @@
-//! Distributions of signals and scores: as figures, and as a table.
+//! Distributions of signals and scores, as figures and as a table.
 
 use super::histogram::{Part, StackedBar, panel};
 use crate::bounds::TeacherFigures;
@@ -100,7 +100,7 @@ fn panel_of(distribution: &Distribution, borders: &[f64]) -> Panel {
     )
 }
 
-/// Without zeros at the end.
+/// Without trailing zeros.
 fn short_number(value: f64) -> String {
     let text = fixed(value, 3);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
@@ -141,7 +141,7 @@ fn data(distributions: &[Distribution]) -> Data {
     data
 }
 
-/// The same in a few numbers each.
+/// The same, as a few numbers each.
 pub(super) fn summary_table(distributions: &[Distribution]) -> String {
     let row = |each: &Distribution| {
         let summary = &each.summary;
@@ -176,7 +176,7 @@ pub(super) fn summary_table(distributions: &[Distribution]) -> String {
     }
 }
 
-/// What is easy, medium and hard for the teacher, and where it is sure.
+/// Positions by thirds of the NLL (easy, medium, hard) and of the teacher's entropy.
 pub(super) fn tercile_table(teacher: &TeacherFigures) -> String {
     let range = |from: f64, below: Option<f64>| match below {
         Some(below) => format!("{} to {}", fixed(from, 2), fixed(below, 2)),

@@ -1,7 +1,8 @@
-//! The documents of a set in numbers: bits per byte of all and of each source, and both ends of their order.
+//! The documents of a set: bits per byte of all and of each source, and the documents with the lowest and
+//! highest.
 //!
-//! They are read twice, in memory that grows with the sources alone: once for sums and the range of the axis,
-//! once for the bars.
+//! They are read twice, once for sums and the range of the axis and once for the bars, in memory that grows
+//! only with the number of sources.
 
 use crate::select::Least;
 use crate::shards::{
@@ -12,29 +13,29 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-/// Bars of a histogram.
+/// Number of bars of a histogram.
 const N_BARS: usize = 40;
-/// Sources that have a histogram of their own.
+/// Maximum number of sources with their own histogram.
 pub(super) const N_DRAWN_SOURCES: usize = 6;
-/// Documents at either end.
+/// Documents listed at either end.
 const N_EXAMPLES: usize = 20;
-/// Share of the documents that may lie outside of the axis on either side.
+/// Fraction of the documents that may lie outside the axis on either side.
 const OUTSIDE: f64 = 0.002;
-/// Where the axis is looked for, bits per byte, to a thousandth.
+/// Upper limit of the axis in bits per byte; it is found to a thousandth.
 const MAX_BITS: f64 = 64.0;
 const N_BINS: usize = 1 << 16;
 
-/// What the page shows of documents.
+/// What the page shows about documents.
 #[derive(Debug, Clone)]
 pub(super) struct DocumentNotes {
     pub(super) index: DocumentsIndex,
-    /// Of all documents; `None` where none has bits per byte.
+    /// Histogram of all documents; `None` if none has bits per byte.
     pub(super) all: Option<BitsBars>,
-    /// By falling number of documents; empty where sources are not known.
+    /// By decreasing number of documents; empty if sources are unknown.
     pub(super) sources: Vec<SourceNotes>,
-    /// Those of the fewest bits per byte, that first.
+    /// Documents with the fewest bits per byte, lowest first.
     pub(super) lowest: Vec<DocumentRow>,
-    /// Those of the most, that first.
+    /// Documents with the most, highest first.
     pub(super) highest: Vec<DocumentRow>,
 }
 
@@ -46,14 +47,14 @@ pub(super) struct SourceNotes {
     pub(super) n_targets: u64,
     pub(super) n_whole: u64,
     pub(super) n_bytes_whole: u64,
-    /// Nats of the documents that are labelled whole.
+    /// Total NLL of the documents that are labelled whole, nats.
     nll_whole: f64,
-    /// Its histogram, if it is among the largest.
+    /// Its histogram, if it is one of the largest sources.
     pub(super) bars: Option<BitsBars>,
 }
 
 impl SourceNotes {
-    /// Of those that are labelled whole, together; `None` where there are none.
+    /// Of all documents labelled whole, taken together; `None` if there are none.
     pub(super) fn bits_per_byte(&self) -> Option<f64> {
         let bits = self.nll_whole / (self.n_bytes_whole as f64 * std::f64::consts::LN_2);
         Some(bits).filter(|bits| bits.is_finite())
@@ -73,15 +74,15 @@ impl SourceNotes {
 /// A histogram of bits per byte.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct BitsBars {
-    /// Lower and upper bound, and documents between them.
+    /// Lower bound, upper bound, and number of documents.
     pub(super) bars: Vec<(f64, f64, u64)>,
-    /// Documents in a bar.
+    /// Documents within the axis.
     pub(super) n_inside: u64,
-    /// Documents outside of the axis.
+    /// Documents outside the axis.
     pub(super) n_outside: u64,
 }
 
-/// Reads the documents of `set`; `None` where it has none, or they are of other shards.
+/// Reads the documents of `set`; `None` if it has none, or they belong to other shards.
 pub(super) fn document_notes(set: &LabelSet) -> Result<Option<DocumentNotes>, ShardsError> {
     let (index, rows) = match open_documents(set) {
         Ok(opened) => opened,
@@ -108,7 +109,7 @@ fn bits_of(row: &DocumentRow) -> Option<f64> {
     row.score(DocumentScore::BitsPerByte)
 }
 
-/// What is known after one reading.
+/// Results of the first pass.
 struct FirstPass {
     bits: Histogram,
     sources: Vec<SourceNotes>,
@@ -148,7 +149,7 @@ impl FirstPass {
     }
 }
 
-/// From where to where nearly all lie; `None` where there are none.
+/// The range of nearly all values; `None` without values.
 fn axis_of(bits: &Histogram) -> Option<RangeInclusive<f64>> {
     if bits.n_values() == 0 {
         return None;
@@ -159,14 +160,14 @@ fn axis_of(bits: &Histogram) -> Option<RangeInclusive<f64>> {
     Some(low..=high.max(low + bin))
 }
 
-/// The histogram of all documents; the largest sources get theirs.
+/// Returns the histogram of all documents, and gives the largest sources theirs.
 fn draw(
     rows: DocumentRows,
     axis: &RangeInclusive<f64>,
     sources: &mut [SourceNotes],
 ) -> Result<BitsBars, ShardsError> {
     let n_drawn = match sources.len() {
-        // It would be that of all.
+        // Its histogram would be that of all documents.
         1 => 0,
         n => n.min(N_DRAWN_SOURCES),
     };
@@ -188,7 +189,7 @@ fn draw(
     Ok(all.bars())
 }
 
-/// Bars in the making.
+/// A histogram being filled.
 struct Bins {
     axis: RangeInclusive<f64>,
     inside: Histogram,
@@ -232,7 +233,7 @@ mod tests {
     };
     use crate::tokens::DocumentEntry;
 
-    /// Every document that has a target is labelled whole, if `is_whole`.
+    /// If `is_whole`, every document with a target is labelled whole.
     fn labelled(dir: &std::path::Path, is_whole: bool) -> LabelSet {
         write_set_with_pieces(dir, &with_targets(concat_plan()));
         write_documents_of(dir, None).unwrap();

@@ -9,10 +9,10 @@ use crate::page::{
 use crate::shards::{DocumentRow, DocumentScore};
 use crate::visible::printable;
 
-/// Lines of the table of sources.
+/// Maximum rows of the table of sources.
 const N_SOURCES: usize = 20;
 
-/// The section; nothing where the set has no documents.
+/// The section; `None` if the set has no documents.
 pub(super) fn documents_section(notes: Option<&DocumentNotes>) -> Option<Section> {
     let notes = notes?;
     let body = paragraph(&told(notes))
@@ -45,7 +45,7 @@ fn told(notes: &DocumentNotes) -> String {
     }
 }
 
-/// Histograms over one axis: of all documents, and of the largest sources.
+/// Histograms of all documents and of the largest sources, over the same axis.
 fn bits_figure(notes: &DocumentNotes) -> Option<Figure> {
     let all = notes.all.as_ref()?;
     let sources = notes.sources.iter();
@@ -135,7 +135,7 @@ fn panel_of(heading: String, bars: &BitsBars) -> Panel {
     panel(heading, "bits per byte", percents, &stacked, &[])
 }
 
-/// What a source is called where there is little room.
+/// Short name of a source.
 fn file_name(source: &str) -> String {
     printable(source.rsplit('/').next().unwrap_or(source))
 }
@@ -221,7 +221,7 @@ mod tests {
     };
     use crate::shards::{LabelSet, open_documents};
 
-    /// Documents of a set, with ids that look like markup; whole, if they are `known`.
+    /// Documents of a set, with ids that look like markup, labelled whole; bits per byte are known if `known`.
     fn notes(known: bool) -> DocumentNotes {
         let dir = tempfile::tempdir().unwrap();
         write_set_with_pieces(dir.path(), &with_targets(concat_plan()));

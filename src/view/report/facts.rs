@@ -1,15 +1,15 @@
-//! What a label set says of how it was made.
+//! Facts about how a label set was made.
 
 use super::selection::SelectionRows;
 use crate::page::{fixed, grouped};
 use crate::shards::{LabelSet, Manifest, Plan, ShardsError};
 
-/// Name and value, in order; after them those of a selection, if there is one.
+/// Names and values, in order, followed by those of a selection, if there is one.
 pub(crate) fn label_facts(
     set: &LabelSet,
     selection: Option<SelectionRows>,
 ) -> Result<Vec<(String, String)>, ShardsError> {
-    // The segments differ in their ranges alone.
+    // The segments differ only in their ranges.
     let plan = &set.segments[0];
     let plans = set
         .segments
@@ -126,7 +126,7 @@ fn signal_facts(plan: &Plan) -> Vec<(&'static str, String)> {
     vec![("Stored", stored.join("; ")), ("Rows", order)]
 }
 
-/// A word of the plan, as it stands there.
+/// A value as the plan spells it.
 fn word(value: &impl serde::Serialize) -> String {
     let json = serde_json::to_value(value).unwrap_or_default();
     json.as_str().unwrap_or_default().to_owned()

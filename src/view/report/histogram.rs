@@ -2,7 +2,7 @@
 
 use crate::figure::{Axis, Paint, Panel, Shape, Unit};
 
-/// So many of one paint.
+/// A part of a bar: its count and its paint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Part(pub(super) u64, pub(super) Paint);
 
@@ -12,7 +12,7 @@ pub(super) struct StackedBar {
     pub(super) low: f64,
     pub(super) high: f64,
     pub(super) parts: Vec<Part>,
-    /// What is said of it when it is pointed at.
+    /// Shown when the reader points at it.
     pub(super) tip: String,
 }
 
@@ -35,7 +35,7 @@ impl StackedBar {
     }
 }
 
-/// Bars over an axis of values, counted in `counts`, with an upright line at each of `borders`. There is at least one bar.
+/// A histogram of at least one bar, counted in `counts`, with a vertical line at each of `borders`.
 pub(super) fn panel(
     heading: String,
     axis: &'static str,

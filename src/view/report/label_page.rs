@@ -20,33 +20,33 @@ use crate::view::error::ViewError;
 use crate::view::set::{ColumnCost, SetStats};
 use std::path::{Path, PathBuf};
 
-/// Bars of a histogram, at most.
+/// Maximum number of bars of a histogram.
 const N_BARS: usize = 40;
 
-/// What a page shows beside the labels.
+/// What a page shows besides the labels.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PageInputs {
-    /// The tokenizer.json of the labels; by default the one beside their plan, and without one tokens are
-    /// shown as ids.
+    /// The tokenizer.json of the labels; by default the one next to their plan. Without one, tokens are shown
+    /// as ids.
     pub tokenizer: Option<PathBuf>,
-    /// Labels by the same teacher of text that it was not trained on.
+    /// Labels of held-out text by the same teacher.
     pub held_out: Option<PathBuf>,
-    /// A selection of these sequences.
+    /// A selection from these sequences.
     pub selection: Option<PathBuf>,
-    /// Whether a file that is no report of this program may be replaced.
+    /// Whether to replace a file that is not a report of this program.
     pub overwrite: bool,
 }
 
 /// What was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelPage {
-    /// The page: opens from disk, with nothing beside it.
+    /// The page, a self-contained file.
     pub page: PathBuf,
-    /// What makes the numbers of the labels say something else than they seem to, a sentence each.
+    /// Reasons why the numbers may mislead, one sentence each.
     pub warnings: Vec<String>,
 }
 
-/// All that the page shows.
+/// Everything that the page shows.
 struct Contents<'a> {
     set: &'a LabelSet,
     stats: SetStats,
@@ -58,12 +58,12 @@ struct Contents<'a> {
     warnings: Vec<String>,
 }
 
-/// Writes the page of `set` to `output`: a file, or a directory in which it is called `report.html`; by
-/// default the labels' own. `on_targets` is told how many positions were read so far.
+/// Writes the page of `set` to `output`: a file, or a directory in which it is called `report.html`; by default
+/// the labels' directory. `on_targets` is called with the number of positions read so far.
 ///
 /// # Errors
-/// A file there that is no report of this program; labels, a selection or a tokenizer that cannot be read or do
-/// not belong together; a set of which nothing is finished; the filesystem's.
+/// An existing file that is not a report of this program; labels, a selection or a tokenizer that cannot be
+/// read or do not belong together; a set without a finished shard; the filesystem's errors.
 pub fn write_label_page(
     set: &LabelSet,
     output: Option<&Path>,
@@ -105,7 +105,7 @@ fn gather<'a>(
     }
     let other = inputs.held_out.as_deref().map(LabelSet::open).transpose()?;
     let scored = scored_sequences(set, selection.as_ref())?;
-    // Before the long part: a tokenizer that is not theirs is refused here.
+    // Before the long part, since this refuses a tokenizer that is not theirs.
     let passages = passages(set, &scored, inputs.tokenizer.as_deref())?;
     let documents = document_notes(set)?;
     let (stats, figures) = collect_labels(set, None, N_BARS, on_targets)?;
@@ -253,7 +253,7 @@ fn overview(contents: &Contents<'_>) -> Option<Section> {
     Section::of("overview", "At a glance", body)
 }
 
-/// The numbers to remember.
+/// The key numbers.
 fn numbers(contents: &Contents<'_>) -> Vec<(String, String)> {
     let figures = &contents.teacher.labelled;
     let nll = figures.nll.mean;

@@ -1,4 +1,4 @@
-//! A label set as one page, and the parts of it that the report of an experiment shows too.
+//! A label set as one page, and the parts of it that an experiment's report shows too.
 //!
 //! ```text
 //! shards ─collect─▶ stats, figures of the teacher ─┐

@@ -8,24 +8,24 @@ use crate::view::row::{RowView, TokenNames, describe_row};
 use crate::view::set::{RowChoice, read_row};
 use std::path::Path;
 
-/// Tokens of a sequence that are shown.
+/// Maximum tokens shown per sequence.
 const MAX_TOKENS: usize = 320;
-/// Alternatives of the teacher that are named with a token.
+/// Number of the teacher's alternatives listed with a token.
 const N_ALTERNATIVES: usize = 4;
 
 /// One sequence.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Passage {
-    /// Why it is here.
+    /// Why it was chosen.
     pub(crate) why: &'static str,
     pub(crate) scored: Scored,
-    /// What the teacher thought of each of its tokens.
+    /// The teacher's values for each of its tokens.
     pub(crate) row: RowView,
     /// The bytes that each token adds to the text.
     pub(crate) bytes: Vec<Vec<u8>>,
 }
 
-/// A few sequences of `set`, from the hardest to the easiest; none of a set without positions.
+/// A few sequences of `set`, from the hardest to the easiest; none for a set without positions.
 pub(crate) fn passages(
     set: &LabelSet,
     scored: &[Scored],
@@ -43,11 +43,11 @@ pub(crate) fn passages(
     chosen(scored).into_iter().map(passage).collect()
 }
 
-/// Opens the tokenizer at `path`, of labels that were made by `plan`: the wrong one would decode to text that
-/// looks real and is not.
+/// Opens the tokenizer at `path`, checked against `plan`: the wrong one would decode to plausible but wrong
+/// text.
 ///
 /// # Errors
-/// [`ViewError::ForeignTokenizer`]; one that cannot be read.
+/// [`ViewError::ForeignTokenizer`]; a tokenizer that cannot be read.
 pub fn matching_tokenizer(path: &Path, plan: &Plan) -> Result<Tokenizer, ViewError> {
     let tokenizer = Tokenizer::open(path)?;
     let got = tokenizer.fingerprint();
@@ -63,7 +63,8 @@ pub fn matching_tokenizer(path: &Path, plan: &Plan) -> Result<Tokenizer, ViewErr
     }
 }
 
-/// The ends and the middle of the order by score, and with a selection of what it keeps.
+/// Sequences near both ends and in the middle of the order by score; with a selection, kept and dropped ones
+/// separately.
 fn chosen(scored: &[Scored]) -> Vec<(&'static str, Scored)> {
     let mut order: Vec<(f64, Scored)> = scored
         .iter()

@@ -1,4 +1,4 @@
-//! Scores of a label set or of a selection, and which sequences were kept.
+//! Scores of a label set or a selection, and which sequences were kept.
 
 use super::histogram::{Part, StackedBar, panel};
 use super::selection::SelectionRows;
@@ -7,36 +7,36 @@ use crate::page::{Data, Figure, grouped, or_empty};
 use crate::shards::{LabelSet, Row, ShardReader, ShardsError};
 use crate::signals::Histogram;
 
-/// Bars of the histogram.
+/// Number of bars of the histogram.
 const N_BARS: usize = 60;
-/// Share of the values that may lie outside of the axis on either side.
+/// Fraction of the values that may lie outside the axis on either side.
 const OUTSIDE: f64 = 0.002;
 
 /// One sequence.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Scored {
     pub(crate) seq_id: u64,
-    /// `None` where no position qualified.
+    /// `None` if no position qualified.
     pub(crate) score: Option<f64>,
-    /// `None` where there is no selection.
+    /// `None` if there is no selection.
     pub(crate) is_kept: Option<bool>,
 }
 
-/// A histogram with what was kept.
+/// A histogram of scores, with the kept part of each bar.
 #[derive(Debug, Clone, PartialEq)]
 struct ScoreBins {
-    /// Of what.
+    /// Name of the score.
     name: &'static str,
-    /// What the axis says.
+    /// Label of the axis.
     axis: &'static str,
-    /// Equally wide, one after the other.
+    /// Equally wide and adjacent.
     bars: Vec<ScoreBar>,
     n_rows: u64,
-    /// `None` where there is no selection.
+    /// `None` if there is no selection.
     n_kept: Option<u64>,
     /// Sequences without a score.
     n_without: u64,
-    /// Sequences outside of the axis.
+    /// Sequences outside the axis.
     n_outside: u64,
 }
 
@@ -49,8 +49,8 @@ struct ScoreBar {
     n_kept: u64,
 }
 
-/// Every finished sequence of `set` with the score that it was selected by, which without one in
-/// the selection is `score_salt`.
+/// Every finished sequence of `set` with the score by which it was selected, or `score_salt` if the selection
+/// has no scores.
 pub(crate) fn scored_sequences(
     set: &LabelSet,
     selection: Option<&SelectionRows>,
@@ -76,12 +76,12 @@ fn with_selection(row: &Row, selection: Option<&SelectionRows>) -> Scored {
         } else {
             row.scores.salt
         },
-        // What a selection does not list it does not keep.
+        // A sequence that the selection does not list is not kept.
         is_kept: selection.map(|_| listed.is_some_and(|listed| listed.0)),
     }
 }
 
-/// The histogram; `None` where nothing has a score. `own_scores`: they are the selection's.
+/// The histogram; `None` without scores. `own_scores`: the scores are the selection's.
 fn score_bins(scored: &[Scored], own_scores: bool) -> Option<ScoreBins> {
     let score = |row: &Scored| row.score.filter(|score| score.is_finite());
     let mut sorted: Vec<f64> = scored.iter().filter_map(score).collect();
@@ -125,8 +125,8 @@ fn score_bins(scored: &[Scored], own_scores: bool) -> Option<ScoreBins> {
     })
 }
 
-/// Bars of all sequences, the kept part of each below in another colour; `None` where nothing has a score.
-/// `own_scores`: they are the selection's.
+/// Bars of all sequences, with the kept part at the bottom in another colour; `None` without scores.
+/// `own_scores`: the scores are the selection's.
 pub(crate) fn score_figure(scored: &[Scored], own_scores: bool) -> Option<Figure> {
     let bins = score_bins(scored, own_scores)?;
     let kept = bins.n_kept.map_or(String::new(), |kept| {

@@ -6,17 +6,17 @@ use crate::shards::{
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-/// What a selection says.
+/// The contents of a selection file.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct SelectionRows {
     path: PathBuf,
-    /// Fingerprint of the sequences that it is of, if the file names them.
+    /// Fingerprint of the view that it selects from, if the file has one.
     view: Option<String>,
-    /// By sequence: whether it is kept, and its score where there is one.
+    /// By sequence: whether it is kept, and its score, if there is one.
     pub(crate) rows: HashMap<u64, (bool, Option<f64>)>,
     /// Whether the file has scores at all.
     pub(crate) has_scores: bool,
-    /// What the file says of how it was made: keys without `saltworks.`.
+    /// The file's metadata on how it was made: keys without `saltworks.`, and values.
     pub(crate) facts: Vec<(String, String)>,
 }
 
@@ -46,7 +46,7 @@ pub(crate) fn read_selection(path: &Path) -> Result<SelectionRows, ShardsError> 
 }
 
 impl SelectionRows {
-    /// Refuses labels of other sequences.
+    /// Refuses labels of another view.
     pub(crate) fn check_of(&self, set: &LabelSet) -> Result<(), ShardsError> {
         let view = ViewIdentity::of(&set.segments[0]);
         check_view(&self.path, self.view.as_deref(), &view).map(drop)

@@ -1,4 +1,4 @@
-//! What labels say of their teacher.
+//! What labels say about their teacher.
 
 use crate::bounds::{
     DivergenceBounds, Estimate, HeldOut, TeacherFigures, compare_held_out, teacher_figures,
@@ -8,7 +8,7 @@ use crate::page::{Data, Figure, cells, escape, fixed, grouped, or_none, paragrap
 use crate::shards::LabelSet;
 use crate::view::error::ViewError;
 
-/// The teacher on the text that was labelled, and on text that is new to it.
+/// The teacher on the labelled text, and on held-out text.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct TeacherNotes {
     pub(crate) labelled: TeacherFigures,
@@ -16,7 +16,7 @@ pub(crate) struct TeacherNotes {
 }
 
 impl TeacherNotes {
-    /// `labelled`, what the labels of `set` say, beside the labels `held_out`.
+    /// Compares `labelled`, the figures of `set`, with those of the labels `held_out`.
     pub(super) fn of(
         set: &LabelSet,
         labelled: TeacherFigures,
@@ -30,7 +30,7 @@ impl TeacherNotes {
         Ok(Self { labelled, held_out })
     }
 
-    /// Of the text on which bounds hold, where it is there.
+    /// The figures of held-out text, for which bounds are valid, if there are any.
     pub(crate) fn best(&self) -> &TeacherFigures {
         let held_out = self.held_out.as_ref().map(|held_out| &held_out.figures);
         held_out.unwrap_or(&self.labelled)
@@ -47,10 +47,10 @@ pub(crate) fn teacher_notes(
     TeacherNotes::of(set, teacher_figures(set, None, |_| {})?, held_out.as_ref())
 }
 
-/// Points of a row.
+/// Height of a row, in points.
 const ROW: f64 = 34.0;
 
-/// Name of a row, and its lower and upper bound.
+/// Name, lower bound and upper bound of a row.
 type Row = (String, f64, f64);
 
 /// Bars from the lower to the upper bound, over all positions and by the teacher's entropy.
@@ -70,7 +70,7 @@ pub(crate) fn teacher_figure(notes: &TeacherNotes) -> Figure {
         panel(heading, &rows.collect::<Vec<_>>())
     };
     let panels = vec![
-        // A total variation is never above 1.
+        // Total variation is at most 1.
         panel("Total variation, 0 to 1", |bounds| {
             (
                 bounds.tv_at_least,
@@ -164,7 +164,7 @@ pub(crate) fn teacher_text(notes: &TeacherNotes) -> String {
     nll_table(notes) + &gap.unwrap_or_default()
 }
 
-/// The texts beneath each other, with what is easy, medium and hard on each.
+/// One row per text, with the NLL of easy, medium and hard positions.
 fn nll_table(notes: &TeacherNotes) -> String {
     let mut heads = cells(["Text", "Positions", "NLL", "Best id right"]);
     let buckets = &notes.labelled.nll_buckets;

@@ -1,4 +1,4 @@
-//! Text with each token in the tone of the teacher's surprise.
+//! Text with each token coloured by the teacher's surprise.
 
 use super::passages::Passage;
 use crate::page::{Section, cells, escape, fixed, grouped, or_none, table};
@@ -7,7 +7,7 @@ use crate::view::row::TokenView;
 use crate::view::surprise::{SURPRISE_LEGEND, Surprise};
 use crate::visible::printable;
 
-/// Tokens that together make whole characters, and their text.
+/// The text of some whole characters, and their tokens.
 type Piece<'a> = (String, Vec<&'a TokenView>);
 
 pub(crate) fn text_section(passages: &[Passage]) -> Option<Section> {
@@ -86,7 +86,7 @@ fn span((text, tokens): &Piece<'_>) -> String {
     )
 }
 
-/// What is known of a token, in a line or two.
+/// What is known about a token, in one or two lines.
 fn tip(token: &TokenView) -> String {
     let name = printable(&token.text);
     let Some(prob) = token.prob else {
@@ -240,7 +240,7 @@ mod tests {
         let texts: Vec<&str> = pieces.iter().map(|piece| piece.0.as_str()).collect();
         assert_eq!(texts, ["a", "€", "\u{fffd}"]);
         let html = span(&pieces[1]);
-        // The tone is that of the more surprising one.
+        // The more surprising one determines the colour.
         assert!(html.starts_with("<span class=\"t t4\""), "{html}");
         assert_eq!(html.matches("entropy 2.50 nats").count(), 2);
     }

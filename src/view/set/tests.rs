@@ -73,7 +73,7 @@ fn plan() -> Plan {
     }
 }
 
-/// What a teacher says that finds all four ids equally likely.
+/// A row by a teacher that gives all four ids the same probability.
 fn row(seq_id: u64) -> Row {
     let (n, nats) = (SEQ_LEN as usize, 4.0_f64.ln());
     let input_ids = vec![(seq_id % 4) as u32, 0, 1, 0];
@@ -219,7 +219,7 @@ fn the_page_of_a_set_that_is_not_finished_says_so_before_any_number() {
     let page = std::fs::read_to_string(&written.page).unwrap();
     let warning = page.find("2 of 3 shards are finished").unwrap();
     assert!(warning < page.find("class=\"tiles\"").unwrap());
-    // Without a tokenizer, tokens are their ids, as text.
+    // Without a tokenizer, tokens are shown as ids.
     assert!(page.contains("&lt;1&gt;"), "{page}");
 
     let set = set_with(dir.path(), &[1]);

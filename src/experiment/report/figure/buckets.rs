@@ -1,11 +1,11 @@
-//! Difference to the baseline by how hard positions are.
+//! Difference from the baseline by difficulty of positions.
 
 use crate::experiment::report::compare::{Arm, Comparison};
 use crate::figure::{Axis, Entry, Kind, Paint, Panel, Picture, Shape, range_of};
 use crate::page::{Data, Figure, or_empty};
 use crate::train::eval::BUCKET_NAMES;
 
-/// Bars a bucket and arm; `None` where nothing was evaluated by bucket.
+/// One bar per bucket and arm; `None` if nothing was evaluated by bucket.
 pub(crate) fn buckets(comparison: &Comparison<'_>) -> Option<Figure> {
     let arms: Vec<&Arm<'_>> = comparison.others().collect();
     let has_any = |i: &usize| {

@@ -1,4 +1,4 @@
-//! Validation NLL while runs train.
+//! Validation NLL during training.
 
 use super::line_entry;
 use crate::experiment::OverSeeds;
@@ -11,21 +11,22 @@ use crate::page::{Data, Figure, fixed, grouped, mean};
 use crate::train::plot::XAxis;
 use std::ops::RangeInclusive;
 
-/// The first fraction of a run, whose fall would flatten what is to be compared.
+/// Fraction of a run at its start that is ignored for the y range, since the initial fall would flatten the
+/// rest.
 const START: f64 = 0.25;
 
-/// What one arm has in the figure.
+/// One arm's part of the figure.
 struct Drawn<'a> {
     curve: &'a ArmCurve,
     mean: Vec<Point>,
     low: Vec<Point>,
     high: Vec<Point>,
-    /// Decayed models, mean over the seeds, and what is said of them.
+    /// Decayed models: means over the seeds, and tips.
     decayed: Vec<(Point, String)>,
     stage_2: Option<f64>,
 }
 
-/// NLL over steps, tokens or time; `None` where no run has a validation.
+/// NLL over steps, tokens or time; `None` if no run has a validation.
 pub(crate) fn curves(
     comparison: &Comparison<'_>,
     curves: &[ArmCurve],
@@ -49,7 +50,7 @@ pub(crate) fn curves(
     })
 }
 
-/// A row a validation and seed; tokens and seconds are means over the seeds.
+/// One row per validation and seed; tokens and seconds are means over the seeds.
 fn data(drawn: &[Drawn<'_>], axis: XAxis) -> Data {
     let mut data = Data::of(match axis {
         XAxis::Step => &["arm", "seed", "step", "nll"],
@@ -148,8 +149,7 @@ fn panel(drawn: &[Drawn<'_>], axis: XAxis) -> Option<Panel> {
     })
 }
 
-/// From the lowest to the highest of the seeds. A stretch between two validations at a time: one that
-/// leaves the panel is left out.
+/// Bands from the lowest to the highest seed; validations outside the panel interrupt them.
 fn bands(arm: &Drawn<'_>, y: &RangeInclusive<f64>) -> Vec<Shape> {
     let ends: Vec<(Point, Point)> = arm
         .low
@@ -196,7 +196,7 @@ fn shows(comparison: &Comparison<'_>, drawn: &[Drawn<'_>], over: &str) -> String
     text
 }
 
-/// Seconds a step, from the quickest run of the grid to the slowest.
+/// Seconds per step, from the fastest to the slowest run of the grid.
 fn pace(comparison: &Comparison<'_>) -> String {
     let of_arm = |arm: &Arm<'_>| comparison.results.seconds_per_step(arm.data);
     let paces: Vec<OverSeeds> = comparison.arms.iter().filter_map(of_arm).collect();

@@ -1,13 +1,13 @@
-//! Final NLL of every seed, arm beneath arm.
+//! Final NLL of every seed, one row per arm.
 
 use crate::experiment::report::compare::{Arm, Comparison};
 use crate::figure::{Axis, Paint, Panel, Picture, Shape, Unit, range_of};
 use crate::page::{Data, Figure, fixed};
 
-/// Points of an arm's row.
+/// Height of an arm's row, in points.
 const ROW: f64 = 28.0;
 
-/// A panel a set; `None` while no run is done.
+/// One panel per set; `None` while no run is done.
 pub(crate) fn finals(comparison: &Comparison<'_>) -> Option<Figure> {
     let sets = 0..comparison.results.sets.len();
     let panels: Vec<Panel> = sets.filter_map(|set| panel(comparison, set)).collect();

@@ -1,4 +1,4 @@
-//! Difference to the baseline at the same step.
+//! Difference from the baseline at the same step.
 
 use super::line_entry;
 use crate::experiment::report::gather::ArmCurve;
@@ -6,10 +6,11 @@ use crate::figure::{Axis, Entry, Kind, Paint, Panel, Picture, Point, Shape, rang
 use crate::page::{Data, Figure, mean};
 use crate::train::plot::XAxis;
 
-/// The first fraction of a run, whose differences are many times those that last.
+/// Fraction of a run at its start that is ignored for the y range, since its differences are many times the
+/// later ones.
 const START: f64 = 0.12;
 
-/// NLL less the baseline's at the same step; `None` without both.
+/// NLL minus the baseline's at the same step; `None` without both.
 pub(crate) fn gap(curves: &[ArmCurve]) -> Option<Figure> {
     let baseline = curves.iter().find(|curve| curve.slot == 0)?;
     let others = curves.iter().filter(|curve| curve.slot > 0);
@@ -67,7 +68,7 @@ fn gaps_of(curve: &ArmCurve, baseline: &ArmCurve) -> Vec<Point> {
     points.collect()
 }
 
-/// Mean difference over the seeds of both.
+/// Mean difference over the seeds that both have.
 fn paired(ours: &[(u64, f64)], baseline: &[(u64, f64)]) -> Option<f64> {
     let other = |seed| baseline.iter().find(|(known, _)| *known == seed);
     mean(

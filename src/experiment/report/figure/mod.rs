@@ -16,7 +16,7 @@ pub(super) use variance::variance;
 
 use crate::figure::{Entry, Kind, Paint};
 
-/// Who an arm is in a figure of lines.
+/// An arm's entry in the legend of a figure of lines.
 fn line_entry(arm: usize, name: &str) -> Entry {
     Entry::new(Kind::Line, Paint::Arm(arm), name)
 }

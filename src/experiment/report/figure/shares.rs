@@ -1,4 +1,4 @@
-//! NLL of decayed models over the share of a whole run's steps.
+//! NLL of decayed models over the fraction of a whole run's steps.
 
 use super::line_entry;
 use crate::experiment::report::compare::{Arm, Comparison};
@@ -9,14 +9,14 @@ use crate::page::{Data, Figure, percent};
 /// Mean decayed models of one arm.
 struct Line<'a> {
     arm: &'a Arm<'a>,
-    /// Share, and NLL over the seeds that have all of its shares and a finished baseline.
+    /// Share, and NLL over the seeds that have all of the arm's shares and a finished baseline.
     points: Vec<(f64, OverSeeds)>,
-    /// Share and NLL where the mean gets under the last mean of the baseline's runs of the same seeds;
-    /// `None` where it never does, or does at its first branch.
+    /// Share and NLL at which the mean falls below the final mean of the baseline over the same seeds; `None`
+    /// if it never does, or already does at its first branch.
     crossing: Option<Point>,
 }
 
-/// `None` where no run has more than its last branch.
+/// `None` if no run has more than its last branch.
 pub(crate) fn shares(comparison: &Comparison<'_>) -> Option<Figure> {
     let target = comparison.baseline().and_then(Arm::nll)?.mean;
     let lines: Vec<Line<'_>> = comparison

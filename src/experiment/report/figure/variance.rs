@@ -1,4 +1,4 @@
-//! How far apart the losses of positions are, one-hot and soft.
+//! Variance of the losses over positions, one-hot and soft.
 
 use crate::experiment::report::gather::ArmVariance;
 use crate::figure::{Axis, Entry, Kind, Paint, Panel, Picture, Point, Shape, range_of, smoothed};
@@ -7,7 +7,7 @@ use crate::train::plot::XAxis;
 
 const PARTS: [&str; 4] = ["All positions", "Easy", "Medium", "Hard"];
 
-/// A panel for all positions, and one a bucket; `None` where no run has logged variances.
+/// One panel for all positions and one per bucket; `None` if no run has logged variances.
 pub(crate) fn variance(arms: &[ArmVariance]) -> Option<Figure> {
     let panels: Vec<Panel> = (0..PARTS.len())
         .filter_map(|part| panel(arms, part))
@@ -37,7 +37,7 @@ pub(crate) fn variance(arms: &[ArmVariance]) -> Option<Figure> {
     })
 }
 
-/// As they were logged, before they are smoothed.
+/// The logged values, before smoothing.
 fn data(arms: &[ArmVariance]) -> Data {
     let mut data = Data::of(&["arm", "positions", "loss", "step", "variance"]);
     for arm in arms {
@@ -53,7 +53,7 @@ fn data(arms: &[ArmVariance]) -> Data {
     data
 }
 
-/// `None` where no arm has soft-label losses of this part.
+/// `None` if no arm has soft-label losses in this part.
 fn panel(arms: &[ArmVariance], part: usize) -> Option<Panel> {
     let lines: Vec<(Kind, &str, &ArmVariance, Vec<Point>)> = arms
         .iter()

@@ -1,4 +1,4 @@
-//! Validations of the runs, averaged over the seeds of an arm.
+//! Validations of runs, averaged over the seeds of an arm.
 
 use super::variance::{ArmVariance, variance_of};
 use crate::experiment::OverSeeds;
@@ -14,11 +14,11 @@ pub(crate) struct ArmCurve {
     pub(crate) name: String,
     /// Its colour and mark.
     pub(crate) slot: usize,
-    /// Seeds of the runs that the points are of.
+    /// Seeds of the runs behind the points.
     pub(crate) seeds: Vec<u64>,
-    /// By rising step, those that all of its runs have.
+    /// By increasing step; only those that all of its runs have.
     pub(crate) points: Vec<CurvePoint>,
-    /// Where stage 2 begins; its NLL is none.
+    /// Where stage 2 begins; without an NLL.
     pub(crate) stage_2: Option<CurvePoint>,
 }
 
@@ -28,26 +28,26 @@ pub(crate) struct CurvePoint {
     pub(crate) step: u64,
     pub(crate) tokens: f64,
     pub(crate) seconds: f64,
-    /// NLL by seed, nats a token.
+    /// NLL by seed, nats per token.
     pub(crate) by_seed: Vec<(u64, f64)>,
-    /// NLL, nats a token: the mean, the least and the greatest.
+    /// NLL, nats per token: mean, minimum and maximum.
     pub(crate) mean: f64,
     pub(crate) low: f64,
     pub(crate) high: f64,
 }
 
-/// What the metrics of all runs say.
+/// Data from the metrics of all runs.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Gathered {
-    /// Of the arms that have validations.
+    /// For arms that have validations.
     pub(crate) curves: Vec<ArmCurve>,
-    /// Of the arms that have logged variances.
+    /// For arms that have logged variances.
     pub(crate) variances: Vec<ArmVariance>,
-    /// A sentence for each run without metrics.
+    /// One sentence for each run without metrics.
     pub(crate) notes: Vec<String>,
 }
 
-/// Reads the metrics of all runs, whose directories are counted from `root`.
+/// Reads the metrics of all runs, whose directories are relative to `root`.
 pub(crate) fn gather_runs(
     comparison: &Comparison<'_>,
     root: &Path,
@@ -62,7 +62,7 @@ pub(crate) fn gather_runs(
     Ok(gathered)
 }
 
-/// Where there are whole runs those alone count: one that has just begun would cut the curve.
+/// If there are finished whole runs, only those count: one that has just begun would shorten the curve.
 fn read_runs(
     arm: &Arm<'_>,
     root: &Path,
@@ -98,7 +98,7 @@ fn arm_curve(arm: &Arm<'_>, seeds: Vec<u64>, runs: &[Vec<MetricsLine>]) -> Optio
     })
 }
 
-/// Validations that every run has.
+/// The validations that every run has.
 fn points_of(seeds: &[u64], runs: &[Vec<MetricsLine>]) -> Vec<CurvePoint> {
     let Some(first) = runs.first() else {
         return Vec::new();
@@ -133,7 +133,7 @@ fn point_at(seeds: &[u64], runs: &[Vec<MetricsLine>], step: u64) -> Option<Curve
     })
 }
 
-/// The mean over runs of where stage 2 begins.
+/// The mean start of stage 2 over runs.
 fn stage_2_of(runs: &[Vec<MetricsLine>]) -> Option<CurvePoint> {
     let starts: Vec<_> = runs
         .iter()
@@ -145,7 +145,7 @@ fn stage_2_of(runs: &[Vec<MetricsLine>]) -> Option<CurvePoint> {
         })
         .collect();
     Some(CurvePoint {
-        // It begins where the step before its first one ended.
+        // A stage begins where the step before it ended.
         step: mean(starts.iter().map(|line| (line.step - 1) as f64))?.round() as u64,
         tokens: mean(starts.iter().map(|line| line.tokens as f64))?,
         seconds: mean(starts.iter().map(|line| line.seconds))?,

@@ -1,15 +1,15 @@
-//! The calls of programs that made an experiment.
+//! The program calls that made an experiment.
 
 use crate::invocations::{Invocation, read_invocations};
 use crate::storage::StorageError;
 use std::path::Path;
 
-/// Calls, each command once, in the order of their times.
+/// Calls in order of time, without repeated commands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct History(Vec<Invocation>);
 
 impl History {
-    /// What is recorded in these directories.
+    /// The calls recorded in these directories.
     pub(crate) fn of<'a>(dirs: impl IntoIterator<Item = &'a Path>) -> Result<Self, StorageError> {
         let mut found: Vec<Invocation> = Vec::new();
         for dir in dirs {
@@ -27,7 +27,8 @@ impl History {
         Ok(Self(known))
     }
 
-    /// Lines for a shell; who called what, when and where is said above those that have it in common.
+    /// Shell lines; consecutive calls of the same program in the same directory share a comment line with time,
+    /// program and directory.
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         let mut last = None;

@@ -1,4 +1,4 @@
-//! What the directories of the runs hold, as plain data.
+//! Reads the runs' directories into plain data.
 
 mod curves;
 mod history;

@@ -1,4 +1,4 @@
-//! What the runs were trained with: the same for all arms, and what differs.
+//! Settings of the runs: those that all arms share, and those that differ.
 
 use crate::config::leaves;
 use crate::experiment::arm::OWN_KEYS;
@@ -11,9 +11,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
-/// What `saltworks_lm.train` records of how it computes.
+/// File in which `saltworks_lm.train` records how it computes.
 const ENGINE_NAME: &str = "torch.json";
-/// Keys with a letter of their own in formulas.
+/// Keys with their own letter in formulas.
 const LETTERS: [(&str, &str); 7] = [
     ("data.seq_len", "T"),
     ("train.batch_size", "B"),
@@ -29,12 +29,12 @@ const LETTERS: [(&str, &str); 7] = [
 pub(crate) struct Settings {
     /// The same for all arms.
     pub(crate) common: Vec<(String, String)>,
-    /// A key, and what each arm has, in the order of the comparison; `None` where it has none.
+    /// A key, and each arm's value in the order of the comparison; `None` if it has none.
     pub(crate) by_arm: Vec<(String, Vec<Option<String>>)>,
 }
 
 impl Settings {
-    /// Of the resolved configurations in the runs' directories, which are counted from `root`.
+    /// From the resolved configurations in the runs' directories, which are relative to `root`.
     pub(crate) fn of(comparison: &Comparison<'_>, root: &Path) -> Self {
         let arms: Vec<BTreeMap<String, String>> = comparison
             .arms
@@ -59,7 +59,7 @@ impl Settings {
     }
 }
 
-/// Nothing of an arm that no run has recorded, as in an experiment of an earlier version.
+/// Empty for an arm whose runs recorded nothing, as in an experiment of an earlier version.
 fn of_arm(arm: &Arm<'_>, root: &Path) -> BTreeMap<String, String> {
     let configs = arm.data.runs.iter();
     let mut configs = configs.map(|run| root.join(&run.dir).join(CONFIG_NAME));
@@ -77,7 +77,7 @@ fn of_arm(arm: &Arm<'_>, root: &Path) -> BTreeMap<String, String> {
     found
 }
 
-/// How the trainer in Python computed a run, which no key says: `torch.json`.
+/// How the Python trainer computed a run, from `torch.json`, since no key says it.
 fn of_engine(arm: &Arm<'_>, root: &Path) -> BTreeMap<String, String> {
     let dirs = arm.data.runs.iter().map(|run| root.join(&run.dir));
     let mut texts = dirs.filter_map(|dir| std::fs::read(dir.join(ENGINE_NAME)).ok());
@@ -91,7 +91,7 @@ fn of_engine(arm: &Arm<'_>, root: &Path) -> BTreeMap<String, String> {
     shown.collect()
 }
 
-/// A value as a reader of run.toml knows it.
+/// A value as in run.toml.
 fn said(value: Value) -> String {
     match value {
         Value::String(text) => text,
@@ -107,7 +107,7 @@ fn label_dirs(config: &Table) -> Vec<PathBuf> {
     dirs.map_or(Vec::new(), |dirs| dirs.all().to_vec())
 }
 
-/// What labels hold, as far as they are still there; of several teachers, one after the other.
+/// The contents of labels that still exist; with several teachers, joined by commas.
 fn of_labels(dirs: &[PathBuf]) -> Vec<(String, String)> {
     let sets = dirs.iter().filter_map(|dir| LabelSet::open(dir).ok());
     let plans: Vec<_> = sets.map(|set| set.segments[0].signals.clone()).collect();

@@ -3,7 +3,7 @@
 use crate::page::mean;
 use crate::train::metrics::{LossVariance, MetricsLine};
 
-/// Over all positions, and over those that the teacher finds easy, medium and hard.
+/// All positions, and those that are easy, medium and hard for the teacher.
 pub(crate) const N_PARTS: usize = 4;
 
 /// Variances of one arm while it learns from the teacher.
@@ -15,15 +15,15 @@ pub(crate) struct ArmVariance {
     pub(crate) parts: [Variances; N_PARTS],
 }
 
-/// Step and variance, nats squared; empty where it is not known.
+/// Step and variance, nats squared; empty if unknown.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Variances {
     pub(crate) one_hot: Vec<(f64, f64)>,
     pub(crate) soft: Vec<(f64, f64)>,
 }
 
-/// Of the runs of one arm, at the steps that all of them have logged; `None` where no step of it
-/// has a soft-label loss to compare.
+/// From the runs of one arm, at the steps that all of them have logged; `None` if no step has a soft-label
+/// loss.
 pub(super) fn variance_of(
     name: &str,
     slot: usize,
@@ -42,7 +42,7 @@ pub(super) fn variance_of(
     (!variance.parts[0].soft.is_empty()).then_some(variance)
 }
 
-/// Steps that learn from the teacher.
+/// Logged steps that learn from the teacher.
 fn logged(run: &[MetricsLine]) -> Vec<(u64, LossVariance)> {
     let lines = run.iter().filter_map(|line| match line {
         MetricsLine::Train(line) => Some((line.step, **line.variance.as_ref()?)),
@@ -67,7 +67,7 @@ fn soft(variance: &LossVariance, part: usize) -> Option<f64> {
     }
 }
 
-/// Means over the runs, where each of them has a number.
+/// Means over the runs, at steps where each has a value.
 fn series(
     runs: &[Vec<(u64, LossVariance)>],
     of: impl Fn(&LossVariance) -> Option<f64>,

@@ -1,4 +1,4 @@
-//! What makes numbers say something else than they seem to.
+//! Reasons why the numbers may mislead.
 
 use crate::experiment::report::compare::Comparison;
 use crate::experiment::report::error::ReportError;
@@ -11,7 +11,7 @@ use crate::train::run::{Sources, identity_in_plan};
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// A sentence each: text that is called held out and was trained on, models that are damaged.
+/// One sentence each: text called held out that was trained on, damaged models.
 pub(crate) fn warnings(
     comparison: &Comparison<'_>,
     inputs: &ReportInputs,
@@ -46,15 +46,14 @@ pub(crate) fn warnings(
     Ok(warnings)
 }
 
-/// Whether the corpus held out of the run in `dir` is one that it learns from; runs of versions that did
-/// not record it count as no.
+/// Whether the run in `dir` learns from its validation corpus; no for runs of versions that did not record it.
 fn is_validated_on_its_text(dir: &Path) -> Result<bool, TrainError> {
     let sources = Sources::recorded(dir)?;
     let same = sources.and_then(|sources| sources.seen(sources.validation.as_deref()?));
     Ok(same.is_some())
 }
 
-/// On the teacher's own training text there are no bounds on its divergence.
+/// On the teacher's own training text the bounds on its divergence do not hold.
 fn held_out_warning(inputs: &ReportInputs) -> Result<Option<String>, ReportError> {
     let (Some(labels), Some(teacher)) = (&inputs.shown.held_out, &inputs.teacher_run) else {
         return Ok(None);

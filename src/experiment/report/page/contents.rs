@@ -11,23 +11,23 @@ use crate::view::report::{Passage, TeacherNotes};
 pub(in crate::experiment::report) struct Contents<'a> {
     pub(in crate::experiment::report) comparison: &'a Comparison<'a>,
     pub(in crate::experiment::report) inputs: &'a ReportInputs,
-    /// Those that there are.
+    /// Existing figures.
     pub(in crate::experiment::report) figures: Vec<Figure>,
     pub(in crate::experiment::report) teacher: Option<TeacherNotes>,
     pub(in crate::experiment::report) passages: Vec<Passage>,
     pub(in crate::experiment::report) samples: Option<Samples>,
     pub(in crate::experiment::report) settings: Settings,
-    /// The calls of programs that made it.
+    /// The program calls that made it.
     pub(in crate::experiment::report) history: History,
-    /// What the labels and the selection say of how they were made.
+    /// Facts about how the labels and the selection were made.
     pub(in crate::experiment::report) facts: Vec<(String, String)>,
-    /// What the numbers do not say, a sentence each.
+    /// Reasons why the numbers may mislead, one sentence each.
     pub(in crate::experiment::report) warnings: Vec<String>,
     pub(in crate::experiment::report) notes: Vec<String>,
 }
 
 impl Contents<'_> {
-    /// The figure of that name with its caption; empty where it is not there.
+    /// The figure of that name with its caption; empty if there is none.
     pub(super) fn figure(&self, name: &str) -> String {
         let mut figures = self.figures.iter();
         let found = figures.find(|figure| figure.name == name);

@@ -1,4 +1,4 @@
-//! Every cell: what an arm sets, what each of its runs reached, and what it cost.
+//! Tables of settings, results and costs, by arm and run.
 
 use super::super::compare::{Arm, Comparison, reach_text};
 use crate::experiment::OverSeeds;
@@ -49,7 +49,7 @@ fn arms_table(comparison: &Comparison<'_>) -> String {
     )
 }
 
-/// Every operation that an arm needs, and that the baseline does not.
+/// Operations that each arm needs, compared with the baseline.
 fn operations_table(comparison: &Comparison<'_>) -> String {
     let results = comparison.results;
     let base = comparison
@@ -218,7 +218,7 @@ fn branch_row(
     row
 }
 
-/// What was not measured is NaN.
+/// A measured value; NaN means not measured.
 fn measured(value: Option<f64>) -> String {
     measured_to(4, value)
 }

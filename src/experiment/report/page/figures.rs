@@ -1,11 +1,11 @@
-//! The sections that are figures.
+//! The sections with figures.
 
 use super::super::compare::{Arm, Comparison, reach_text};
 use super::contents::Contents;
 use crate::experiment::summary::Budget;
 use crate::page::{NONE, Section, arm_name, cells, escape, fixed, or_none, table, upper_first};
 
-/// Curves, one axis at a time: which one is chosen by radio buttons, which need no script.
+/// Curves over one axis at a time, chosen by radio buttons, which need no script.
 pub(super) fn curves(contents: &Contents<'_>) -> Option<Section> {
     let axes = [
         ("curves-steps", "By steps"),
@@ -32,7 +32,7 @@ pub(super) fn curves(contents: &Contents<'_>) -> Option<Section> {
 
 pub(super) fn reaching(contents: &Contents<'_>) -> Option<Section> {
     let figure = contents.figure("shares");
-    // Without decayed models on the way validations may show it, which are in the curves.
+    // Without decayed models, validations, which are in the curves, may still show it.
     if figure.is_empty() && !contents.comparison.results.is_by_validation() {
         return None;
     }
@@ -50,7 +50,7 @@ pub(super) fn section(
     Section::of(id, title, contents.figure(figure))
 }
 
-/// The same share of whatever a run costs, with the teacher counted and not.
+/// When each arm reaches the baseline, by each kind of cost, with and without the teacher.
 fn budgets_table(comparison: &Comparison<'_>) -> String {
     let mut heads = cells(["Arm"]);
     heads.extend(Budget::ALL.map(|budget| escape(&upper_first(budget.name()))));
@@ -83,7 +83,7 @@ pub(super) fn pace_cell(comparison: &Comparison<'_>, arm: &Arm<'_>) -> String {
     escape(&pace_text(comparison, arm))
 }
 
-/// `0.330`, or `0.330 (0.310 to 0.352)` of several runs.
+/// `0.330`, or `0.330 (0.310 to 0.352)` for several runs.
 fn pace_text(comparison: &Comparison<'_>, arm: &Arm<'_>) -> String {
     match comparison.results.seconds_per_step(arm.data) {
         None => NONE.to_owned(),

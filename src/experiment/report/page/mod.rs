@@ -1,4 +1,4 @@
-//! The page: sections, each left out where there is nothing for it.
+//! The page: its sections, without the empty ones.
 
 mod contents;
 mod costs;

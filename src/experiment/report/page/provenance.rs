@@ -1,4 +1,4 @@
-//! Where all this comes from.
+//! Where the results come from.
 
 use super::contents::Contents;
 use crate::page::{Section, escape, facts, list};

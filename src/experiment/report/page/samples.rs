@@ -1,4 +1,4 @@
-//! What the models write.
+//! Text that the models generated.
 
 use super::contents::Contents;
 use crate::experiment::report::samples::{ArmSample, Samples};

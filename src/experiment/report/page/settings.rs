@@ -1,4 +1,4 @@
-//! What the runs were trained with.
+//! The settings of the runs.
 
 use super::contents::Contents;
 use crate::page::{NONE, Section, arm_name, escape, facts, table};

@@ -1,4 +1,4 @@
-//! What came out, in plain words and the fewest numbers.
+//! The results in plain words and few numbers.
 
 use super::super::compare::{Arm, Comparison, reach_text};
 use super::contents::Contents;
@@ -48,7 +48,7 @@ pub(super) fn section(contents: &Contents<'_>) -> Option<Section> {
     Section::of("result", "Results", body)
 }
 
-/// Whatever can be said in a sentence.
+/// The results as sentences.
 fn sentences(comparison: &Comparison<'_>) -> Vec<String> {
     let base = the_baseline(comparison);
     let mut said = vec![what_was_done(comparison)];
@@ -67,7 +67,7 @@ fn sentences(comparison: &Comparison<'_>) -> Vec<String> {
     said
 }
 
-/// How the arm is called in a sentence.
+/// The baseline's name in a sentence.
 fn the_baseline(comparison: &Comparison<'_>) -> String {
     match comparison.results.baseline.as_str() {
         "baseline" => "the baseline".to_owned(),
@@ -92,7 +92,7 @@ fn what_was_done(comparison: &Comparison<'_>) -> String {
     )
 }
 
-/// The arm with the least mean gap.
+/// The arm with the smallest mean gap.
 fn best<'c>(comparison: &'c Comparison<'_>) -> Option<(&'c Arm<'c>, &'c OverSeeds)> {
     let gaps = comparison
         .others()
@@ -132,7 +132,7 @@ fn best_sentence(comparison: &Comparison<'_>, baseline: &OverSeeds) -> String {
     }
 }
 
-/// Who gets as good as the baseline's final model before its last step, first of all the earliest.
+/// Which arms become as good as the baseline's final model before their last step, starting with the earliest.
 fn reach_sentence(comparison: &Comparison<'_>) -> Option<String> {
     if !comparison.has_branches() {
         return None;
@@ -193,7 +193,7 @@ fn reach_words(arm: &Arm<'_>) -> String {
     }
 }
 
-/// The numbers to remember.
+/// The key numbers.
 fn numbers(comparison: &Comparison<'_>) -> Vec<(String, String)> {
     let base = &the_baseline(comparison);
     let mut tiles = Vec::new();
@@ -235,7 +235,7 @@ fn numbers(comparison: &Comparison<'_>) -> Vec<(String, String)> {
     tiles
 }
 
-/// What an arm costs with everything counted.
+/// An arm's total cost.
 fn operations_tile(comparison: &Comparison<'_>, arm: &Arm<'_>) -> Option<(String, String)> {
     let results = comparison.results;
     let all = results.all_flops(arm.data)?.mean;

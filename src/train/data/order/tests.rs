@@ -79,8 +79,8 @@ fn seed_and_epoch_each_give_another_order() {
     assert_ne!(base, walk(&order_of(&rows, 1, 4), 1));
 }
 
-/// Frozen: a change would let no checkpoint resume on the order that it was made with.
-/// Computed by this code at its first version; they hold no claim beyond "the same as ever".
+/// Frozen: after a change no checkpoint could resume with its original order. The values come from the first
+/// version of this code, and only claim that nothing changed.
 #[test]
 fn the_order_of_a_seed_stays_what_it_was() {
     let first: Vec<(usize, usize)> = walk(&order_of(&[3; 6], 7, 2), 0)
@@ -107,7 +107,7 @@ fn the_order_of_a_seed_stays_what_it_was() {
 
 const FIRST_TOKENS: [u64; 8] = [46, 96, 28, 41, 45, 15, 76, 5];
 
-/// Small windows are where a Feistel network is weakest: every row of one must reach every place.
+/// A Feistel network is weakest on small windows: each row must be able to reach each position.
 #[test]
 fn rows_of_small_windows_are_spread_evenly_over_seeds() {
     const SEEDS: u64 = 6000;

@@ -5,9 +5,8 @@ use super::support::*;
 use std::fs;
 use std::path::Path;
 
-/// Damages a file of shard 1 after the labels were opened: every step before the first one that
-/// needs that shard comes as ever, that one fails and names the file, and once the file is
-/// restored the run resumes.
+/// Damages a file of shard 1 after the labels were opened. The steps before the first that needs that shard are
+/// unaffected, that step fails and names the file, and once the file is restored the run resumes.
 fn stops_at_the_step(kind: &str, damage: impl Fn(&Path)) {
     let fixture = Fixture::new();
     let (options, expected, failing) = late_user_of_shard_1(&fixture);
@@ -30,7 +29,7 @@ fn stops_at_the_step(kind: &str, damage: impl Fn(&Path)) {
     assert_eq!(left, expected[failing..]);
 }
 
-/// Options of an order, its steps, and the first step that needs shard 1: some steps in.
+/// Options of an order in which shard 1 is first needed some steps in, the steps, and that step.
 fn late_user_of_shard_1(fixture: &Fixture) -> (LabelSourceOptions, Vec<Vec<u64>>, usize) {
     let shard_of = |seq_id: &u64| fixture.plan.slot_of(*seq_id).unwrap().shard;
     let orders = (0..).map(|seed| {

@@ -9,7 +9,7 @@ use crate::train::example::Example;
 use crate::train::loss::{Joining, Teachers};
 use std::path::Path;
 
-/// Labels beside the fixture's, of its sequences by another plan; opened.
+/// Opens labels of the fixture's sequences by another plan.
 fn another(fixture: &Fixture, name: &str, change: impl FnOnce(&mut Plan)) -> (LabelSource, Plan) {
     let mut plan = fixture.plan.clone();
     change(&mut plan);
@@ -27,7 +27,7 @@ fn open(dir: &Path) -> LabelSource {
     LabelSource::open(&options).unwrap()
 }
 
-/// Fewer ids, and shards and row groups of other sizes.
+/// Fewer ids, and other sizes of shards and row groups.
 fn smaller(plan: &mut Plan) {
     plan.signals.top_k = 2;
     plan.signals.rounding = Rounding::M5;
@@ -61,7 +61,7 @@ fn rows_of_another_layout_are_joined_by_their_number_in_the_order_of_the_first()
             alone.signals.as_ref().unwrap(),
         );
         assert_eq!(ours.topk_ids_tk, first.topk_ids_tk);
-        // The teachers say the same of the target, and so does their mixture, up to its rounding.
+        // Both teachers give the target the same probability, and so does their mixture, up to rounding.
         let pairs = ours.target_logprob_t.iter().zip(&first.target_logprob_t);
         pairs.for_each(|(a, b)| assert!((a - b).abs() < 1e-6, "{a} {b}"));
         assert!(both.chosen_t.is_empty());
@@ -83,7 +83,7 @@ fn a_run_that_resumes_reads_the_same_of_every_teacher() {
     };
     let whole = read(0, 24);
     assert_eq!(whole[35..], read(35, 17));
-    // Of equal ones the first is chosen.
+    // Of equal ones, the first is chosen.
     assert!(
         whole
             .iter()

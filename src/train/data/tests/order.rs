@@ -1,4 +1,4 @@
-//! Which sequences come when.
+//! The order of sequences.
 
 use super::super::*;
 use super::support::*;

@@ -295,7 +295,7 @@ fn damaged_tokens_are_refused_and_tokens_that_are_overwritten_meanwhile_are_noti
         TokenSource::open(&options, &ours),
         &["tokens.bin", "corpus.json says"],
     );
-    // Written anew with the same bytes.
+    // Rewritten with the same bytes.
     std::fs::write(&bin, sound).unwrap();
     source.check_unchanged().unwrap();
     let file = std::fs::File::options().write(true).open(&bin).unwrap();

@@ -38,7 +38,7 @@ fn open(
 fn columns(rows: &[(u64, bool)]) -> Vec<(&'static str, ArrayRef)> {
     let seq_ids: UInt64Array = rows.iter().map(|row| row.0).collect::<Vec<_>>().into();
     let kept: BooleanArray = rows.iter().map(|row| row.1).collect::<Vec<_>>().into();
-    // Another column and the other order: both are no matter.
+    // An extra column and another order, which do not matter.
     vec![
         ("kept", Arc::new(kept)),
         ("rank", Arc::new(UInt32Array::from(vec![7; rows.len()]))),

@@ -1,4 +1,4 @@
-//! Two stages that do not repeat each other, and whether there is enough for both.
+//! Two stages without common sequences, and whether there are enough for both.
 
 use super::super::*;
 use super::support::*;
@@ -22,7 +22,7 @@ fn once(labelled_steps: u64, token_steps: u64) -> Stages {
 fn the_two_stages_together_see_every_sequence_once() {
     let fixture = Fixture::new();
     let n_total = fixture.plan.sequences.n_total;
-    // From windows that are cut in the middle to the whole labelled range.
+    // From partly used windows to the whole labelled range.
     for labelled_steps in [1, 2, 5, 7, 9, 10] {
         let token_steps = (n_total - 5 * labelled_steps) / 5;
         let mut loader = both(&fixture, "tokens", once(labelled_steps, token_steps)).unwrap();
@@ -35,7 +35,7 @@ fn the_two_stages_together_see_every_sequence_once() {
         let distinct: BTreeSet<u64> = seen.iter().copied().collect();
         assert_eq!(seen.len(), distinct.len(), "a sequence came twice");
         assert!(distinct.last() < Some(&n_total));
-        // Labelled sequences that stage 1 had no use for are there for stage 2.
+        // Stage 2 gets the labelled sequences that stage 1 did not use.
         assert_eq!(distinct.len() as u64, 5 * (labelled_steps + token_steps));
         assert!(n_total - distinct.len() as u64 <= 4);
     }

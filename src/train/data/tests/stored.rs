@@ -1,4 +1,4 @@
-//! Labels and tokens in stores.
+//! Labels and tokens in object stores.
 
 use super::support::*;
 use super::*;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 pub(super) const V: u32 = 23;
 pub(super) const T: u32 = 6;
 
-/// A corpus and labels of a part of it, in one temporary directory.
+/// A corpus and labels of part of it, in one temporary directory.
 pub(super) struct Fixture {
     pub(super) dir: tempfile::TempDir,
     pub(super) plan: Plan,

@@ -3,8 +3,8 @@ use crate::corpus::CorpusOptions;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
-/// A byte-level tokenizer without merges over printable ASCII: a character is a token; `<s>` is 0,
-/// `</s>` is 1.
+/// A byte-level tokenizer without merges over printable ASCII: each character is a token; `<s>` is 0, `</s>` is
+/// 1.
 fn tokenizer() -> Tokenizer {
     let mut vocab = Map::new();
     vocab.insert("<s>".to_owned(), json!(0));

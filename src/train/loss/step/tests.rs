@@ -50,7 +50,7 @@ fn the_gate_entropy_closes_over_the_whole_step_and_not_over_each_sequence() {
 
 #[test]
 fn masked_positions_do_not_count_for_the_gate_entropy() {
-    // The targets 0 and 1 are first tokens of documents.
+    // Targets 0 and 1 are the first tokens of documents.
     let examples = [example(&[0.0, 0.1, 2.0, 3.0], &[0, 1, 2])];
     let half = policy(Gate::Entropy, 0.5);
     assert_eq!(omegas(&examples, &half, false), [[0.0, 0.0, 0.5, 0.5]]);
@@ -71,10 +71,11 @@ fn a_step_without_labels_has_no_threshold() {
 }
 
 proptest! {
-    /// Against sorting: the closed ones are the lowest, at most the fraction, and no equal one is open.
+    /// Compared with sorting: the closed positions are the lowest, at most the fraction, and no open one has
+    /// the same entropy.
     #[test]
     fn the_gate_entropy_closes_the_lowest(
-        // Few values, so that many are equal.
+        // Few distinct values, so that many are equal.
         entropies in prop::collection::vec(0_u8..20, 1..60),
         fraction in 0.01_f64..0.99,
     ) {
@@ -91,7 +92,7 @@ proptest! {
         prop_assert!(closed.iter().all(|c| open.iter().all(|o| c < o)));
     }
 
-    /// Against sorting: what lies below the border is at most the fraction, and the next one is not.
+    /// Compared with sorting: at most the fraction lies below the boundary, which is the next value.
     #[test]
     fn the_border_of_the_gate_excess_has_its_fraction_below_it(
         excesses in prop::collection::vec(-9_i8..9, 1..60), fraction in 0.01_f64..0.99,

@@ -77,7 +77,7 @@ fn probabilities_are_those_of_the_losses() {
     assert_close(&tail_bucket.probs, &[0.5, 0.25, 1.0, 0.0]);
     assert_eq!(tail_bucket.tails, [0.25, 0.0]);
     assert_eq!((tail_bucket.n_tails, tail_bucket.in_tail.len()), (1, 0));
-    // -1/2 ln 2 - 2 (1/4 ln 4), and that of a certain id.
+    // -1/2 ln 2 - 2 (1/4 ln 4), and 0 for a certain id.
     assert_close(&tail_bucket.negentropy_n, &[-1.5 * 2.0_f64.ln(), 0.0]);
     assert_eq!(tail_bucket.omega_n, [0.5, 0.5]);
     assert_eq!(tail_bucket.student_tau, 1.0);
@@ -116,7 +116,7 @@ fn rounded_probabilities_are_rescaled_to_the_unrounded_tail() {
         let got = kd(&[example], &policy(KdLoss::TailBucket));
         let mass: f64 = got.probs.iter().map(|&p| f64::from(p)).sum();
         assert!((mass + tail - 1.0).abs() < 1e-6, "{rounding:?}: {mass}");
-        // In proportion: each is its rounded value times one factor.
+        // All rounded values are scaled by the same factor.
         let factor = (1.0 - tail) / kept;
         let expected = rounded.map(|l| f64::from(l).exp() * factor);
         assert_close(&got.probs, &expected);
@@ -136,7 +136,7 @@ fn kept_ids_that_are_all_impossible_stay_so() {
 
 #[test]
 fn another_temperature_takes_its_own_partition_and_the_rest_as_tail() {
-    // At tau = 2 the first row is (sqrt(1/2), sqrt(1/4)) over its partition, which is 7/4.
+    // At tau = 2 the first row is (sqrt(1/2), sqrt(1/4)) divided by its partition, 7/4.
     let tempered = KdPolicy {
         tau: 2.0,
         tau_idx: vec![Some(0)],
@@ -158,8 +158,8 @@ fn another_temperature_takes_its_own_partition_and_the_rest_as_tail() {
 
 #[test]
 fn no_temperature_makes_a_tail_where_every_id_is_kept() {
-    // K = V = 2, rounded down: the sum falls short of 1, and the tail has no id to stand for. In
-    // the second row it is rounding that takes the sum past 1, with a tail that is not 0.
+    // K = V = 2, rounded down: the sum is below 1, but there is no id in the tail. In the second row rounding
+    // takes the sum past 1, with a tail that is not 0.
     let mut example = labelled();
     let signals = example.signals.as_mut().unwrap();
     signals.topk_logprobs_tk = vec![-0.7; 4];
@@ -233,7 +233,7 @@ fn draws_become_their_share_of_all_draws_of_the_position() {
         got.probs,
         [0.125, 0.625, 0.25, 1.0, 0.125, 0.625, 0.25, 1.0]
     );
-    // Examples without draws have no targets, stored ids or not.
+    // Examples without draws have no targets, with or without stored ids.
     assert_eq!(got.offsets, [0, 3, 4, 4, 4, 4, 7, 8]);
     assert_eq!(got.omega_n, [0.5, 0.5, 0.0, 0.0, 0.0, 0.5, 0.5]);
     assert!(got.tails.is_empty());
@@ -289,7 +289,7 @@ fn the_gate_excess_hands_its_border_to_the_head_and_spares_what_has_no_labels() 
     assert_eq!(got.teacher_nll_n, [f32::NEG_INFINITY, 0.25, f32::INFINITY]);
 }
 
-/// The labelled example and what another teacher of K = 1 says, who prefers the first target more.
+/// The labelled example with another teacher of K = 1, which gives the first target a higher probability.
 fn by_two(how: Teachers) -> (Example, KdPolicy) {
     let joining = Joining::new(how, &[1.0, 3.0]);
     let mut example = labelled();
@@ -338,7 +338,7 @@ fn teachers_that_are_mixed_have_their_ids_in_one_list_and_a_tail_each() {
 fn each_position_learns_from_the_teacher_of_the_lower_nll() {
     let (example, policy) = by_two(Teachers::LowerNll);
     let got = kd(&[example], &policy);
-    // Of the second position, that neither thinks possible, the first.
+    // At the second position, whose target both give probability 0, the first is chosen.
     assert_eq!(
         (&got.ids[..], &got.offsets[..]),
         (&[2, 7, 0][..], &[0, 1, 3][..])

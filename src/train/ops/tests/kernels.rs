@@ -1,4 +1,4 @@
-//! Everything but the loss.
+//! All operations except the loss.
 
 use super::super::*;
 use super::{TOLERANCE, assert_close, differences, dot, numbers, on_threads, wide};
@@ -261,7 +261,7 @@ fn attention_and_its_gradient_are_those_of_the_reference_whatever_the_heads_and_
             &attention_reference(shape, &wide(&qkv), &starts),
             TOLERANCE,
         );
-        // What stood in the buffer does not matter.
+        // The buffer's earlier contents do not matter.
         let mut dqkv = vec![9.0; n * width];
         attention_backward(
             shape,

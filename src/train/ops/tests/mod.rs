@@ -1,16 +1,16 @@
-//! Each operation against a slow reference in f64, and its backward pass against central
-//! differences of that reference.
+//! Compares each operation with a slow reference in f64, and its backward pass with central differences of that
+//! reference.
 
 mod kernels;
 mod row_loss;
 
-/// Relative step of central differences in f64: the cube root of its precision, about.
+/// Relative step of central differences in f64: about the cube root of its precision.
 const STEP: f64 = 1e-5;
-/// f32 sums of some hundred terms against f64: a few roundings of 6e-8, relative to the largest
-/// value of the buffer.
+/// f32 sums of some hundred terms compared with f64: a few roundings of 6e-8, relative to the largest value of
+/// the buffer.
 const TOLERANCE: f64 = 2e-5;
 
-/// Numbers in -1..1 from a fixed congruence.
+/// Numbers in -1..1 from a linear congruential generator.
 fn numbers(n: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     (0..n)

@@ -1,14 +1,14 @@
-//! Losses of one row: gradients against central differences, top-k losses against dense KD.
+//! Losses of one row: compares gradients with central differences, and top-k losses with dense KD.
 
 use super::super::row_loss::{RowGate, RowGoal, RowKd, RowLoss, row_gradient, row_score};
 use super::{differences, numbers, wide};
 use crate::train::batch::{HeadGate, KdLoss};
 use proptest::prelude::*;
 
-/// exp in f32 is good to 2e-7, and a gradient is a difference of probabilities: so this is absolute
-/// where gradients are below 1, and relative to the largest of the row above.
+/// exp in f32 is accurate to 2e-7, and a gradient is a difference of probabilities, so this is absolute for
+/// gradients below 1, and relative to the largest of the row above that.
 const TOLERANCE: f64 = 1e-6;
-/// Of a loss: f32 logits of some tens of nats, sums in f64.
+/// For a loss: f32 logits of some tens of nats, sums in f64.
 const LOSS_TOLERANCE: f64 = 5e-6;
 
 #[track_caller]
@@ -42,7 +42,7 @@ fn dense_kd(logits: &[f64], p: &[f64]) -> f64 {
         .sum()
 }
 
-/// The loss as its definition says.
+/// The loss by its definition.
 fn reference(logits: &[f64], target: u32, kd: Option<RowKd<'_>>) -> f64 {
     let ce = -log_softmax(logits)[target as usize];
     let Some(kd) = kd else { return ce };
@@ -76,7 +76,7 @@ fn reference(logits: &[f64], target: u32, kd: Option<RowKd<'_>>) -> f64 {
     (1.0 - omega) * ce + omega * tau * tau * loss
 }
 
-/// Minus the entropy of what the KD of a row is to, tails included.
+/// Minus the entropy of a row's KD targets, including tails.
 fn negentropy(probs: &[f32], tails: &[f32]) -> f32 {
     let probs = probs.iter().chain(tails);
     probs.map(|&p| plogp(f64::from(p), 0.0)).sum::<f64>() as f32
@@ -104,7 +104,7 @@ fn total(loss: RowLoss, omega: f32) -> f64 {
     (1.0 - omega) * loss.ce + omega * loss.kd
 }
 
-/// Ids by falling probability with their probabilities, of a teacher with these logits.
+/// Ids and probabilities of a teacher with these logits, by decreasing probability.
 fn teacher(logits: &[f32]) -> Vec<(u32, f64)> {
     let log_p = log_softmax(&wide(logits));
     let mut p: Vec<(u32, f64)> = (0..).zip(log_p.iter().map(|x| x.exp())).collect();
@@ -112,7 +112,7 @@ fn teacher(logits: &[f32]) -> Vec<(u32, f64)> {
     p
 }
 
-/// What a loss would be given of the teacher's K best, and with `tail-bucket` of the rest.
+/// The input of a loss: the teacher's K top ids, and with `tail-bucket` the tail.
 struct Kept {
     ids: Vec<u32>,
     probs: Vec<f32>,
@@ -210,7 +210,7 @@ proptest! {
     fn a_score_is_the_nll_and_the_best_id_of_the_whole_softmax(
         vocab_size in 1_usize..2000, seed in 0_u64..1000, spread in 0.1_f32..40.0, n_levels in 1_u32..40,
     ) {
-        // Few levels, so that many ids tie for the best.
+        // Few levels, so that many ids tie for the top.
         let level = |x: &f32| (x * n_levels as f32).round() / n_levels as f32;
         let logits: Vec<f32> = numbers(vocab_size, seed).iter().map(|x| spread * level(x)).collect();
         let log_q = log_softmax(&wide(&logits));
@@ -247,7 +247,7 @@ proptest! {
     }
 }
 
-/// Kept, tail, and the target in each of the two, one by one, from the formulas.
+/// Checks each formula: stored ids, tail ids, and the target in either.
 #[test]
 fn tail_bucket_gradients_are_the_formulas_for_kept_ids_tail_ids_and_targets() {
     let logits = [1.0_f32, 0.0, -1.0, 0.5];
@@ -284,7 +284,7 @@ fn tail_bucket_gradients_are_the_formulas_for_kept_ids_tail_ids_and_targets() {
     }
 }
 
-/// A gate decides after the exponentials were added up, in another order than without a teacher.
+/// A gate is evaluated after the exponentials were summed, in another order than without a teacher.
 #[track_caller]
 fn assert_same(got: (Vec<f32>, RowLoss), expected: (Vec<f32>, RowLoss)) {
     assert_close(&got.0, &wide(&expected.0), TOLERANCE);
@@ -380,7 +380,7 @@ fn the_gate_excess_weights_by_the_teachers_share_of_the_targets_probability() {
             let goal = Some(RowGate { gate, teacher_nll });
             let (weighted, got) = gated_gradient(&logits, 7, kd, goal);
             assert!((f64::from(got.weight) - weight).abs() < 1e-6, "{got:?}");
-            // Losses are told as they are; the gradient has the weight.
+            // Reported losses are unweighted; the gradient has the weight.
             assert_eq!((got.ce, got.omega), (row.ce, row.omega));
             if weight > 0.0 {
                 assert!((got.kd - row.kd).abs() < LOSS_TOLERANCE, "{got:?}");
@@ -400,7 +400,7 @@ fn the_gate_excess_weights_by_the_teachers_share_of_the_targets_probability() {
 }
 
 proptest! {
-    /// Teachers of several K, by their own losses one by one.
+    /// Teachers with different K, compared with their separate losses.
     #[test]
     fn mixed_teachers_have_the_weighted_sum_of_their_losses_and_gradients(
         vocab_size in 3_usize..60,
@@ -441,7 +441,7 @@ proptest! {
     }
 }
 
-/// Several teachers as one list of ids.
+/// Several teachers, merged into one list of ids.
 struct Mixed {
     ids: Vec<u32>,
     probs: Vec<f32>,
@@ -569,7 +569,7 @@ fn the_mean_gradient_of_samples_tends_to_the_dense_one_and_that_of_drop_does_not
             square[id] += value * value / ROUNDS as f64;
         }
     }
-    // 12 normal deviates: one past 4 standard errors has a chance of 8e-4, and the draws are fixed.
+    // 12 normal deviates: the chance that one exceeds 4 standard errors is 8e-4, and the draws are fixed.
     let of_samples = deviation(&mean, &square, &dense, ROUNDS as f64);
     assert!(of_samples < 4.0, "{of_samples} standard errors");
     let kept = Kept::new(KdLoss::Drop, &teacher, 4);
