@@ -21,6 +21,8 @@ from support.runs import STUDENT, run_toml
 
 T = 256
 N_LABELLED = 512
+#: Labelling so few is opening and checking the teacher, and little else.
+N_FEW = 8
 N_STEPS = 40
 
 
@@ -53,6 +55,7 @@ def works(teacher: Path, tokens: Path, labels: Path) -> dict[str, object]:
     data = data_of(tokens)
     labelled = {**data, "labels": str(labels)}
     return {
+        "label, 8 rows": lambda programs, at: label(programs, teacher, tokens, at / "labels", N_FEW),
         "label": lambda programs, at: label(programs, teacher, tokens, at / "labels"),
         "train, tokens": lambda programs, at: train(programs, at, "ce", N_STEPS, data),
         "train, labels": lambda programs, at: train(
@@ -61,21 +64,25 @@ def works(teacher: Path, tokens: Path, labels: Path) -> dict[str, object]:
     }
 
 
-def label(programs: Path, teacher: Path, tokens: Path, output: Path) -> tuple[float, float]:
-    """Labels with scores, stats and the 64 most likely ids."""
-    options = ["--seq-len", T, "--top-k", 64, "--max-sequences", N_LABELLED, "--device", "cpu", "--output", output]
+def label(programs: Path, teacher: Path, tokens: Path, output: Path, n: int = N_LABELLED) -> tuple[float, float]:
+    """Labels of `n` sequences with scores, stats and the 64 most likely ids."""
+    options = ["--seq-len", T, "--top-k", 64, "--max-sequences", n, "--device", "cpu", "--output", output]
     return run([programs / "saltworks", "label", "--teacher", teacher, "--tokens", tokens, *options])
 
 
 def same(name: str, before: Path, after: Path) -> str:
     """Whether both builds wrote the same labels, or the same weights."""
-    if name == "label":
+    if name.startswith("label"):
         pairs = [(path, after / path.relative_to(before)) for path in sorted(before.glob("labels/positions/*.parquet"))]
     else:
         of = "ce" if name == "train, tokens" else "kd"
         pairs = [(before / of / "final/model.safetensors", after / of / "final/model.safetensors")]
     equal = bool(pairs) and all(ours.read_bytes() == theirs.read_bytes() for ours, theirs in pairs)
     return "same bytes" if equal else "other bytes"
+
+
+def file_name(name: str) -> str:
+    return name.replace(", ", "-").replace(" ", "-")
 
 
 def compare(builds: list[Path], text: Path, n_rounds: int, at: Path) -> None:
@@ -92,12 +99,12 @@ def compare(builds: list[Path], text: Path, n_rounds: int, at: Path) -> None:
         costs: list[list[tuple[float, float]]] = [[], []]
         for turn in range(n_rounds):
             for idx in (0, 1) if turn % 2 == 0 else (1, 0):
-                place = at / f"{name.replace(', ', '-')}-{turn}-{idx}"
+                place = at / f"{file_name(name)}-{turn}-{idx}"
                 place.mkdir()
                 costs[idx].append(work(builds[idx], place))
         medians = [[statistics.median(column) for column in zip(*side, strict=True)] for side in costs]
         ratios = [after / before for before, after in zip(*medians, strict=True)]
-        place = at / name.replace(", ", "-")
+        place = at / file_name(name)
         equal = same(name, Path(f"{place}-0-0"), Path(f"{place}-0-1"))
         seconds = ", ".join(f"{ours[0]:.2f}/{theirs[0]:.2f}" for ours, theirs in zip(*costs, strict=True))
         print(f"{name:<16}{ratios[0]:>8.3f}{ratios[1]:>11.3f}   {seconds}   {equal}", flush=True)
