@@ -6,7 +6,8 @@
 #
 # TRAIN, VALID and OTHER are as for scripts/experiment.sh, and are shuffled and split in the same way (with seed 0).
 # TEACHERS="half fifth tenth" (the default) says which models of examples/overtaken/ are trained and used as
-# teachers. OUTPUT/students/results.md has the tables.
+# teachers, and EXPERIMENT=experiment (the default) or small which of its grids is run. The grid's `output` has the tables,
+# in results.md.
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
@@ -19,5 +20,6 @@ for teacher in ${TEACHERS:-half fifth tenth}; do
         --max-sequences 19200 --output "labels-$teacher"
 done
 
-made experiment.toml cp "$root/examples/overtaken/experiment.toml" .
-saltworks-train compare --config experiment.toml "$@"
+grid=${EXPERIMENT:-experiment}.toml
+made "$grid" cp "$root/examples/overtaken/$grid" .
+saltworks-train compare --config "$grid" "$@"
