@@ -143,7 +143,7 @@ fn a_target_that_the_teacher_rules_out_costs_its_sequence_alone_where_that_is_al
     succeed(verify.arg("--tokens").arg(inputs.path("tokens.bin")));
     let stats = succeed(saltworks().arg("stats").arg(inputs.path("labels")));
     let stats = String::from_utf8(stats.stdout).unwrap();
-    assert!(stats.contains("no score by NLL"), "{stats}");
+    assert!(stats.contains("no NLL scores"), "{stats}");
     let mut select = saltworks();
     select.arg("select").arg(inputs.path("labels"));
     select.args(["--score", "score_mean_nll", "--fraction", "1"]);

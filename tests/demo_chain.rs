@@ -52,7 +52,7 @@ fn one_command_goes_from_a_text_file_to_a_report_and_goes_on_where_it_was_stoppe
 
     let printed = text(&succeed(&mut demo(&corpus, &output)));
     assert!(
-        printed.contains("tokenize the text: done already"),
+        printed.contains("tokenize the text: already done"),
         "{printed}"
     );
     assert!(printed.contains("$ saltworks select"), "{printed}");
@@ -98,7 +98,7 @@ fn one_command_goes_from_a_text_file_to_a_report_and_goes_on_where_it_was_stoppe
     assert!(report.contains("<section id=\"samples\">"));
 
     let again = text(&succeed(&mut demo(&corpus, &output)));
-    assert_eq!(again.matches("done already").count(), 11, "{again}");
+    assert_eq!(again.matches("already done").count(), 11, "{again}");
 }
 
 #[test]

@@ -128,7 +128,7 @@ fn from_text_to_the_better_half_of_it() {
     let corpus: serde_json::Value = serde_json::from_slice(&corpus).unwrap();
     assert_eq!(corpus["n_documents"], n_kept);
     let said = String::from_utf8(succeed(&mut place.filter("--output kept")).stdout).unwrap();
-    assert!(said.contains("3 files, 3 of them done before"), "{said}");
+    assert!(said.contains("3 files, 3 of them already done"), "{said}");
 }
 
 #[test]

@@ -391,7 +391,7 @@ fn while_seeds_are_missing_an_arm_is_held_against_the_baseline_of_its_own() {
         arm.runs[1].branches.clear();
     }
     let text = text_of(&page_of(&results, &inputs));
-    assert!(text.contains("one seed only"), "{text}");
+    assert!(text.contains("only one seed"), "{text}");
 }
 
 #[test]
@@ -419,7 +419,7 @@ fn two_runs_of_one_seed_make_a_page_without_what_they_cannot_show() {
         assert!(!page.contains(&format!("<section id=\"{id}\">")), "{id}");
     }
     let text = text_of(&page);
-    assert!(text.contains("There is one seed only"), "{text}");
+    assert!(text.contains("There is only one seed"), "{text}");
     assert!(!text.contains("NaN") && !text.contains('±'), "{text}");
 }
 
@@ -428,8 +428,8 @@ fn runs_without_metrics_leave_the_curves_out_and_say_so() {
     let page = page_of(&grid(), &ReportInputs::default());
     check_markup(&page);
     assert!(!page.contains("id=\"curves\"") && page.contains("id=\"reaching\""));
-    assert_eq!(page.matches("<li>no curve of ").count(), 24);
-    assert!(page.contains("no curve of salt, seed 2"));
+    assert_eq!(page.matches("<li>no curve for ").count(), 24);
+    assert!(page.contains("no curve for salt, seed 2"));
 }
 
 #[test]
@@ -617,7 +617,7 @@ fn the_page_forbids_what_is_not_its_own() {
 fn seconds_stand_beside_the_seconds_a_step_and_are_no_headline() {
     let page = render(&grid(), &ReportInputs::default()).unwrap();
     assert!(page.contains("FLOPs of training for a run of the baseline"));
-    assert!(page.contains("Seconds a step") && page.contains("Compare FLOPs"));
+    assert!(page.contains("Seconds per step") && page.contains("Compare FLOPs"));
 }
 
 /// The part of the page with that address, as text.
@@ -686,7 +686,7 @@ fn texts_are_shown_as_text_and_left_out_where_the_model_is_another_one() {
     other.write(dir.path()).unwrap();
     let page = page_of(&results, &inputs);
     assert!(!page.contains("<section id=\"samples\">"));
-    assert!(page.contains("no text of salt, seed 0"));
+    assert!(page.contains("no text for salt, seed 0"));
 }
 
 #[test]

@@ -354,5 +354,5 @@ fn a_tokenizer_with_ids_past_the_head_labels_where_no_text_has_them() {
     assert_says(&printed, &["note: ", "270 ids", "269 logits"]);
     assert_eq!(plan(&inputs, "labels")["teacher"]["vocab_size"], 269);
     let printed = fail_with(&mut label("past.bin", "past"), USAGE);
-    assert_says(&printed, &["269", "270", "do not belong together"]);
+    assert_says(&printed, &["269", "270", "do not match the teacher"]);
 }

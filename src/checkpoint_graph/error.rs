@@ -17,7 +17,7 @@ pub enum CheckpointGraphError {
     #[error(transparent)]
     Pretrained(#[from] PretrainedError),
     /// No graph can be built from its description.
-    #[error("the checkpoint {} cannot become a graph", dir.display())]
+    #[error("the checkpoint {} cannot be converted to a graph", dir.display())]
     Decoder {
         /// The checkpoint.
         dir: PathBuf,
@@ -36,7 +36,7 @@ pub enum CheckpointGraphError {
         value: f32,
     },
     /// More weights than one file may hold.
-    #[error("{} would have {n_bytes} bytes of weights, expected at most {MAX_INLINE_BYTES} in one file; put them beside it with --external-data", path.display())]
+    #[error("{} would have {n_bytes} bytes of weights, expected at most {MAX_INLINE_BYTES} in one file; put them into a separate file with --external-data", path.display())]
     TooLarge {
         /// The output.
         path: PathBuf,
@@ -44,7 +44,7 @@ pub enum CheckpointGraphError {
         n_bytes: u64,
     },
     /// The disk has less room than the graph takes.
-    #[error("no room for the teacher's graph in {}: it takes {n_bytes} bytes, and {n_free} are free; free some space, name another place with --teacher-cache, or take smaller weights", dir.display())]
+    #[error("not enough space for the teacher's graph in {}: it takes {n_bytes} bytes, but {n_free} are free; free some space, choose another directory with --teacher-cache, or use smaller weights", dir.display())]
     NoRoom {
         /// Where it would go.
         dir: PathBuf,
@@ -54,7 +54,7 @@ pub enum CheckpointGraphError {
         n_free: u64,
     },
     /// The process was asked to stop.
-    #[error("interrupted before {} was written: the same command writes it", path.display())]
+    #[error("interrupted before {} was written: run the same command again", path.display())]
     Interrupted {
         /// The output.
         path: PathBuf,

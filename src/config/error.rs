@@ -26,7 +26,7 @@ pub enum ConfigFileError {
         source: std::io::Error,
     },
     /// The file, with what lies over it, is not TOML of the known keys.
-    #[error("the configuration {} is wrong", path.display())]
+    #[error("the configuration {} is invalid", path.display())]
     Parse {
         /// The file.
         path: PathBuf,
@@ -51,7 +51,7 @@ pub enum ConfigFileError {
         missing: Vec<MissingOption>,
     },
     /// A number outside the range that its option declares.
-    #[error("{key} is {got}: expected {expected}; set it within that")]
+    #[error("{key} is {got}: expected {expected}; choose a value in that range")]
     Range {
         /// The dotted key.
         key: String,

@@ -37,7 +37,7 @@ impl Override {
         let value = match value.trim() {
             "" => None,
             value => Some(parse_value(value).ok_or_else(|| {
-                refuse("the value begins as a TOML string, list or table, and does not end as one; close it, or quote the whole")
+                refuse("the value begins as a TOML string, list or table, but does not end as one; close it, or quote the whole value")
             })?),
         };
         let text = text.to_owned();

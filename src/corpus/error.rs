@@ -188,7 +188,7 @@ pub enum CorpusError {
         got: &'static str,
     },
     /// A key to be added that already exists.
-    #[error("{location}: the record has a field `{field}` already: choose another key")]
+    #[error("{location}: the record already has a field `{field}`: choose another key")]
     FieldTaken {
         /// The line.
         location: Location,

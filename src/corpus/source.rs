@@ -205,7 +205,7 @@ impl Named {
             return Err(CorpusError::NotAsNamed {
                 path: path.to_path_buf(),
                 found: web.or(foreign).unwrap_or(other),
-                expected: format!("not {} data, as its name suggests", named.name()),
+                expected: format!("not the {} data that its name suggests", named.name()),
                 remedy: format!(
                     "rename it without {}, or fetch it again if it came from the web",
                     named.extension()
@@ -214,7 +214,7 @@ impl Named {
         }
         let expected = match named {
             Compression::None => "which its name does not show".to_owned(),
-            _ => format!("not {}, as its name suggests", named.name()),
+            _ => format!("not the {} data that its name suggests", named.name()),
         };
         Err(CorpusError::NotAsNamed {
             path: path.to_path_buf(),

@@ -336,7 +336,7 @@ fn last_validation(
         key: "--runs".to_owned(),
         expected: format!("runs that were validated after their last step, {n_steps}"),
         got: dir.display().to_string(),
-        remedy: "train it with data.validation, which its results are of".to_owned(),
+        remedy: "train it with data.validation, on which its results are computed".to_owned(),
     })?)
 }
 

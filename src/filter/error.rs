@@ -24,7 +24,7 @@ pub enum FilterError {
     #[error(transparent)]
     Shards(#[from] ShardsError),
     /// Interrupted.
-    #[error("interrupted: run the same command again; files that are done stay")]
+    #[error("interrupted: run the same command again; finished files are kept")]
     Interrupted,
     /// A directory that is not a token corpus of `saltworks tokenize`.
     #[error(
@@ -54,7 +54,7 @@ pub enum FilterError {
         path: PathBuf,
     },
     /// An empty key.
-    #[error("the key that is to be added is empty: give it a name")]
+    #[error("the key to add is empty: give it a name")]
     EmptyKey,
     /// The same key for scores and weights.
     #[error("scores and weights would both be under `{key}`: choose another key for one of them")]
@@ -64,7 +64,7 @@ pub enum FilterError {
     },
     /// An input of the corpus that was not given.
     #[error(
-        "the corpus was made of {n_expected} inputs, and {origin} is not among the {n_got} that --input gives: give all of them, as for `tokenize`"
+        "the corpus was made from {n_expected} inputs, and {origin} is not among the {n_got} of --input: give all of them, as for `tokenize`"
     )]
     MissingInput {
         /// Its name in the corpus.
@@ -76,7 +76,7 @@ pub enum FilterError {
     },
     /// An input that the corpus does not have.
     #[error(
-        "the corpus was made of {n_expected} inputs, and {} is none of them: leave it out of --input",
+        "the corpus was made from {n_expected} inputs, and {} is not one of them: leave it out of --input",
         path.display()
     )]
     ExtraInput {
@@ -115,7 +115,7 @@ pub enum FilterError {
     },
     /// A document that belongs to no input of the corpus.
     #[error(
-        "document {doc_index} of the corpus is of {origin}, which is no input of it, or not in their order: documents.parquet is damaged, so tokenize again"
+        "document {doc_index} of the corpus comes from {origin}, which is not one of its inputs, or out of their order: documents.parquet is damaged, so tokenize again"
     )]
     UnknownSource {
         /// The document.
@@ -136,7 +136,7 @@ pub enum FilterError {
     },
     /// A text file, to which nothing can be added.
     #[error(
-        "{} is a text, in which there is no place for scores or weights: leave out --scores-key and --weights, or write the documents as JSON lines or Parquet",
+        "{} is plain text, which has no place for scores or weights: leave out --scores-key and --weights, or write the documents as JSON lines or Parquet",
         path.display()
     )]
     NoPlaceInText {
@@ -144,7 +144,7 @@ pub enum FilterError {
         path: PathBuf,
     },
     /// A column to be added that already exists.
-    #[error("{} has a column `{column}` already: choose another key", path.display())]
+    #[error("{} already has a column `{column}`: choose another key", path.display())]
     ColumnTaken {
         /// The file.
         path: PathBuf,
@@ -179,7 +179,7 @@ pub enum FilterError {
     },
     /// An unrelated file with the name of an output.
     #[error(
-        "{} exists already: choose another --output, or remove it",
+        "{} already exists: choose another --output, or remove it",
         path.display()
     )]
     OutputExists {
@@ -226,7 +226,7 @@ pub enum FilterError {
         reason: String,
     },
     /// An output directory in use by another process.
-    #[error("another process writes {}: wait for its end, or choose another --output", dir.display())]
+    #[error("another process is writing {}: wait until it ends, or choose another --output", dir.display())]
     InUse {
         /// The directory.
         dir: PathBuf,

@@ -67,7 +67,7 @@ fn note_of_checkpoint(config: &LabelConfig) -> Option<String> {
     let is_folder = storage::is_dir(named).ok()?;
     (is_folder && has_weights(named).ok()?).then(|| {
         format!(
-            "{} holds a checkpoint too; the teacher is its ONNX file, {} (--teacher-weights f32 takes the checkpoint)",
+            "{} also contains a checkpoint; the teacher is its ONNX file, {} (--teacher-weights f32 uses the checkpoint)",
             named.display(),
             config.teacher.display()
         )
@@ -85,7 +85,7 @@ pub(super) fn standard_model(
 ) -> Result<TeacherModel, LabelError> {
     let mut model = graph(config, Dialect::Standard, on_graph)?;
     model.notes.push(format!(
-        "the teacher's graph is of ONNX's standard operators: ONNX Runtime does not take its own here ({why})"
+        "the teacher's graph uses standard ONNX operators: ONNX Runtime does not accept its own operators here ({why})"
     ));
     Ok(model)
 }
@@ -118,7 +118,7 @@ fn choose_dialect(config: &LabelConfig, devices: &[DeviceChoice]) -> Result<Choi
                 dialect: standard_on(config, device)?,
                 is_free: true,
                 note: Some(format!(
-                    "the teacher's graph is of ONNX's standard operators: ONNX Runtime's own in f32 have kernels for the CPU alone, and this is {device}"
+                    "the teacher's graph uses standard ONNX operators: ONNX Runtime's own operators have f32 kernels only for the CPU, and this is {device}"
                 )),
             });
         }

@@ -101,7 +101,7 @@ fn with_documents(
     let note = match &documents {
         DocumentsOutcome::Written(index) => without.filter(|_| !index.has_sources),
         DocumentsOutcome::WithoutSums { shard } => Some(format!(
-            "no documents/ is written: shard {shard} was made by an earlier version, which keeps no sums of documents"
+            "documents/ is not written: shard {shard} was made by an earlier version, which did not store sums per document"
         )),
     };
     Ok(Finalized {

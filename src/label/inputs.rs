@@ -318,7 +318,7 @@ pub(super) fn past_the_head(config: &LabelConfig, teacher: u32, tokenizer: u32) 
         teacher,
         tokenizer,
         tokenizer_source: tokenizer_source(config),
-        remedy: "tokens and teacher do not belong together; tokenize with the teacher's own tokenizer",
+        remedy: "the tokens do not match the teacher; tokenize with the teacher's own tokenizer",
     }
 }
 

@@ -513,7 +513,7 @@ impl LabelConfig {
             let got = "groups without topk";
             return Err(LabelError::option(
                 "--temperatures",
-                "the group topk, which they temper",
+                "the group topk, which they apply to",
                 got,
             ));
         }
@@ -532,7 +532,7 @@ impl LabelConfig {
             Some(flag) => Err(LabelError::option(
                 flag,
                 format!(
-                    "left out, since the teacher is an ONNX file, {}: it is for the directory of a checkpoint",
+                    "left out, since the teacher is an ONNX file, {}: it applies only to checkpoints",
                     self.teacher.display()
                 ),
                 "given",
@@ -579,7 +579,7 @@ fn sequence_range(range: Option<&str>, first: Option<u64>) -> Result<SequenceRan
     if first.is_some() {
         return Err(LabelError::option(
             "--sequences",
-            "no --max-sequences beside it",
+            "no --max-sequences with it",
             text,
         ));
     }

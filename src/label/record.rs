@@ -11,8 +11,8 @@ use toml::Table;
 /// The name of the file, in the label directory.
 pub(super) const RECORD_NAME: &str = "label.toml";
 /// Its first lines.
-const HEADER: &str = "# What these labels were made from, and how: every default filled in, every path absolute but for this directory.\n\
-     # It can be given as --config again. What the machine decides (threads, device and the like) is left out.\n";
+const HEADER: &str = "# What these labels were made from, and how, with every default filled in and every path absolute except this directory.\n\
+     # It can be passed as --config again. Options that depend on the machine (threads, device and the like) are left out.\n";
 
 /// Writes the record for the labels of `config`; false if TOML cannot express a path or a number.
 ///

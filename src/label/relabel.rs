@@ -281,7 +281,7 @@ impl Comparison<'_> {
                 .sum();
             if n_here - n_kept > self.moved_draws_allowed(n_here) {
                 let what = format!(
-                    "of the {n_here} samples of position {t}, {} have other ids than when sampled again",
+                    "of the {n_here} samples of position {t}, {} have other ids than the new samples",
                     n_here - n_kept
                 );
                 self.report.find(self.seq_id, what);
@@ -293,7 +293,7 @@ impl Comparison<'_> {
         // With a single draw per position, each may have moved, but not all of them.
         if n_moved > self.moved_draws_allowed(n_draws) {
             let what =
-                format!("of {n_draws} samples, {n_moved} have other ids than when sampled again");
+                format!("of {n_draws} samples, {n_moved} have other ids than the new samples");
             self.report.find(self.seq_id, what);
         }
     }

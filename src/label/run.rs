@@ -123,7 +123,7 @@ fn open_and_plan(
     copy_tokenizer(config, opened.plan())?;
     if !write_record(config)? {
         inputs.notes.push(format!(
-            "{RECORD_NAME} is left out: TOML has no words for a path that is not Unicode, or a number of 2^63 or more"
+            "{RECORD_NAME} is not written: TOML cannot express a path that is not Unicode, or a number of 2^63 or more"
         ));
     }
     Ok((inputs, opened.plan().clone()))

@@ -72,7 +72,7 @@ fn choose(
     };
     match (task, n_tasks) {
         (Some(AUTO), n_tasks) => by_environment(&Environment { lookup, n_tasks }),
-        (_, Some(n)) => Err(LabelError::option("--tasks", "--task auto beside it", n)),
+        (_, Some(n)) => Err(LabelError::option("--tasks", "--task auto with it", n)),
         (Some(text), None) => parse(text).map(typed),
         (None, None) => Ok(typed(Task::WHOLE)),
     }
@@ -172,7 +172,7 @@ impl Environment<'_> {
     /// A number that must be set, since `beside` is.
     fn needed(&self, name: &'static str, beside: &str) -> Result<u32, LabelError> {
         let missing = || {
-            let expected = format!("{name} beside {beside}; or give --task I/N");
+            let expected = format!("{name} as well as {beside}; or give --task I/N");
             LabelError::option("--task", expected, format!("auto, and {name} is not set"))
         };
         self.number(name)?.ok_or_else(missing)
@@ -324,8 +324,8 @@ fn said(
 
 fn uncounted(pair: &Pair, index: u32) -> LabelError {
     let expected = match pair.count {
-        Some(count) => format!("{count} beside {}, or --tasks N", pair.index),
-        None => format!("--tasks N beside {}: the Job's completions", pair.index),
+        Some(count) => format!("{count} as well as {}, or --tasks N", pair.index),
+        None => format!("--tasks N as well as {}: the Job's completions", pair.index),
     };
     LabelError::option(
         "--task",

@@ -289,7 +289,7 @@ fn check_shards(dir: &Path, tensors: &Tensors) -> Result<(), PretrainedError> {
         Some(name) => Err(PretrainedError::Directory {
             path: dir.to_owned(),
             expected: "one checkpoint",
-            found: format!("{name}, which no {INDEX_JSON} names, beside another's weights"),
+            found: format!("{name}, which no {INDEX_JSON} lists, next to other weights"),
             remedy: "remove the files of the other download",
         }),
     }
@@ -319,7 +319,7 @@ fn check_size(
         key: "dimensions".to_owned(),
         expected: format!("those of a model of {n_values} parameters, which the weights hold"),
         got: format!("those of one of {n_parameters}"),
-        remedy: "weights and configuration must be of one model",
+        remedy: "weights and configuration must be of the same model",
     })
 }
 
@@ -328,7 +328,7 @@ fn notes(dir: &Path, has_tokenizer: bool) -> Vec<String> {
     let mut notes = Vec::new();
     if !has_tokenizer {
         notes.push(format!(
-            "{} has no {TOKENIZER_JSON}: ids in the tokens are taken for the model's own",
+            "{} has no {TOKENIZER_JSON}: ids in the tokens are assumed to be the model's own",
             dir.display()
         ));
     }
@@ -336,7 +336,7 @@ fn notes(dir: &Path, has_tokenizer: bool) -> Vec<String> {
     let mut others = names.iter().filter(|name| name.starts_with("consolidated"));
     if let Some(name) = others.next() {
         notes.push(format!(
-            "{}: {name} is left alone; the weights are read from the files that Hugging Face's names are of",
+            "{}: {name} is ignored; the weights are read from the files with Hugging Face's names",
             dir.display()
         ));
     }

@@ -56,7 +56,7 @@ fn why_not(config: &Section) -> &'static str {
     if config.get("is_encoder_decoder") == Some(&Value::Bool(true)) {
         "it has an encoder, and no next-token logits of its input: choose a decoder"
     } else if is_one("text_config") || is_one("vision_config") || is_one("audio_config") {
-        "it reads more than text: choose a model of text alone, or export its language model to ONNX"
+        "it reads more than text: choose a text-only model, or export its language model to ONNX"
     } else if !is_causal && is_one("architectures") {
         "it has no next-token logits (an encoder, or another head): choose a causal language model"
     } else {
@@ -68,7 +68,7 @@ fn why_not(config: &Section) -> &'static str {
 fn check_architecture(config: &Section, family: &Family) -> Result<(), PretrainedError> {
     let remedy = "only causal language models have next-token logits: choose one";
     config.only("architectures", &json!([family.architecture]), remedy)?;
-    let remedy = "choose a decoder, which has no encoder beside it";
+    let remedy = "choose a decoder-only model";
     config.only("is_encoder_decoder", &Value::Bool(false), remedy)?;
     let remedy = "save the model without pruning, or choose another";
     config.only("pruned_heads", &json!({}), remedy)
@@ -86,6 +86,6 @@ fn check_code(config: &Section, family: &Family) -> Result<(), PretrainedError> 
     if family.may_bring_code && class == Some(family.architecture) {
         return Ok(());
     }
-    let remedy = "the model brings code of its own, which is not run: choose one without";
+    let remedy = "the model comes with its own code, which is not run: choose one without";
     config.only("auto_map", &Value::Null, remedy)
 }

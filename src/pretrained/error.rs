@@ -11,7 +11,7 @@ pub enum PretrainedError {
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// A file that the model needs is missing.
-    #[error("{} is not there: expected {expected}; {remedy}", path.display())]
+    #[error("{} does not exist: expected {expected}; {remedy}", path.display())]
     MissingFile {
         /// The file or directory.
         path: PathBuf,
@@ -43,7 +43,7 @@ pub enum PretrainedError {
         remedy: &'static str,
     },
     /// Weights that the index names are missing.
-    #[error("{} is not there, though {} names it: download it again", path.display(), index.display())]
+    #[error("{} is missing, although {} lists it: download it again", path.display(), index.display())]
     MissingShard {
         /// The file.
         path: PathBuf,
@@ -51,7 +51,7 @@ pub enum PretrainedError {
         index: PathBuf,
     },
     /// A file that is not in the safetensors format.
-    #[error("{} is not a whole safetensors file ({reason}); copy or download it again", path.display())]
+    #[error("{} is not a complete safetensors file ({reason}); copy or download it again", path.display())]
     NotSafetensors {
         /// The file.
         path: PathBuf,

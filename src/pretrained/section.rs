@@ -264,7 +264,7 @@ impl Section {
             None => Ok(()),
             Some((key, _)) => Err(self.refusal(
                 key,
-                "no such key, for no table of this family reads it",
+                "no such key, since no table of this family reads it",
                 "if it does not change what the model computes, remove it from config.json",
             )),
         }

@@ -154,12 +154,12 @@ impl TensorFile {
         let Some(info) = self.metadata.info(name) else {
             let remedy = match name {
                 "lm_head.weight" => "set tie_word_embeddings to true if the embedding is the head",
-                _ => "the file is of another model, or was not written whole",
+                _ => "the file belongs to another model, or was not written completely",
             };
             return Err(self.refusal(name, expected(), "none".to_owned(), remedy));
         };
         if info.shape != shape {
-            let remedy = "weights and configuration must be of one model";
+            let remedy = "weights and configuration must be of the same model";
             return Err(self.refusal(name, expected(), format!("{:?}", info.shape), remedy));
         }
         Ok(info)
@@ -208,12 +208,12 @@ impl TensorFile {
         } else if name.ends_with(".bias") {
             (
                 format!("no such bias in a {architecture} of this configuration"),
-                "weights and configuration must be of one model",
+                "weights and configuration must be of the same model",
             )
         } else {
             (
                 format!("only the tensors of a {architecture} of this configuration"),
-                "the file is of another model or of more layers than the configuration says",
+                "the file belongs to another model, or has more layers than the configuration",
             )
         };
         let got = format!("one of shape {:?}", self.shape(name).unwrap_or_default());

@@ -127,7 +127,7 @@ fn two_models(dir: &Path) -> PretrainedError {
         path: dir.to_owned(),
         expected: "one checkpoint",
         found: format!("{MODEL_SAFETENSORS}, and {INDEX_JSON} of another"),
-        remedy: "remove the one that is not meant",
+        remedy: "remove the one that you do not want",
     }
 }
 

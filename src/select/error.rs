@@ -72,7 +72,7 @@ pub enum SelectError {
     },
     /// Documents of which only the numbers are known.
     #[error(
-        "the documents of {} are known by number alone, without {what}: run `saltworks finalize --tokens` with the labelled corpus, if that lists its documents (`saltworks tokenize` writes documents.parquet), or do without, such as by --score mean_nll",
+        "the documents of {} are known only by number, without {what}: run `saltworks finalize --tokens` with the labelled corpus, if that lists its documents (`saltworks tokenize` writes documents.parquet), or do without, such as by --score mean_nll",
         labels.display()
     )]
     UnknownDocuments {
@@ -83,7 +83,7 @@ pub enum SelectError {
     },
     /// A difference of scores by token between labels with different tokens.
     #[error(
-        "{} and {} are of different tokenizers, and {score} is by token: use --score bits_per_byte, which compares texts",
+        "{} and {} use different tokenizers, and {score} is per token: use --score bits_per_byte, which is per byte of the text",
         labels.display(),
         minus.display()
     )]
@@ -96,7 +96,7 @@ pub enum SelectError {
         score: &'static str,
     },
     /// A comparison of texts of which one tokenizer loses a part.
-    #[error("the tokens of {} do not spell the text of {n_not_spelled} of {n_documents} documents: the tokenizer changes case, normalizes or loses characters, so its model is asked for less of the text than another tokenizer's, and their difference says nothing: compare labels of one tokenizer, or of tokenizers that keep every byte", labels.display())]
+    #[error("the tokens of {} do not spell the text of {n_not_spelled} of {n_documents} documents: the tokenizer changes case, normalizes or loses characters, so its model predicts less of the text than the other's, and their difference is meaningless: compare labels of one tokenizer, or of tokenizers that keep every byte", labels.display())]
     LosesText {
         /// The labels.
         labels: PathBuf,
@@ -106,7 +106,7 @@ pub enum SelectError {
         n_documents: u64,
     },
     /// A document that cannot be found in other labels.
-    #[error("{document} of {} {what}, by which it would be found in the other labels: {remedy}", labels.display())]
+    #[error("{document} of {} {what}, which is needed to find it in the other labels: {remedy}", labels.display())]
     NotJoinable {
         /// The labels.
         labels: PathBuf,
@@ -130,7 +130,7 @@ pub enum SelectError {
         what: &'static str,
     },
     /// Two documents with the same name but different texts.
-    #[error("document {ours} of {} has {n_bytes} bytes of text, but the one of the same name in {} (document {theirs}) has {n_bytes_theirs}: tokenize the same files for both", labels.display(), minus.display())]
+    #[error("document {ours} of {} has {n_bytes} bytes of text, but the one with the same name in {} (document {theirs}) has {n_bytes_theirs}: tokenize the same files for both", labels.display(), minus.display())]
     OtherText {
         /// The labels whose scores are taken.
         labels: PathBuf,

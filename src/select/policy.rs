@@ -88,7 +88,7 @@ pub(super) fn check_settings(
     }
     let floor = min_learnable.unwrap_or(0.0);
     let what = "the floor on the learnable fraction";
-    require(share(floor), what, "a share in [0, 1]", floor)
+    require(share(floor), what, "a fraction in [0, 1]", floor)
 }
 
 /// Whether a row with a score is eligible.

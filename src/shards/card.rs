@@ -87,10 +87,10 @@ fn front_matter(plan: &Plan) -> String {
 fn heading(plan: &Plan, manifest: &Manifest) -> String {
     let stored = match plan.signals.has_positions() {
         true => {
-            "`positions/` has one row a sequence with lists over its positions, `scores/` one row a sequence with its selection scores."
+            "`positions/` has one row per sequence with lists over its positions, `scores/` one row per sequence with its selection scores."
         }
         false => {
-            "`scores/` has one row a sequence with its selection scores; no positions were stored."
+            "`scores/` has one row per sequence with its selection scores; no positions were stored."
         }
     };
     format!(
@@ -177,7 +177,7 @@ fn signal_facts(plan: &Plan) -> Facts {
     }
     if let Some(samples) = &signals.samples {
         let (n, tau) = (samples.n_draws, samples.tau);
-        rows.push(("draws", format!("{n} a position at temperature {tau}")));
+        rows.push(("draws", format!("{n} per position at temperature {tau}")));
     }
     rows
 }
@@ -199,9 +199,9 @@ fn tokenizer(plan: &Plan, has_tokenizer: bool) -> String {
 }
 
 const CREDIT: &str = "## Credit and licence\n\n\
-     Whoever passes these labels on owes credit to the teacher, to the text and to the tokenizer that they were made from, under \
-     their licences. Which those are is not known here: they were not recorded with the files. The labels hold the text itself, as \
-     token ids, wherever `positions/` is there.";
+     If you share these labels, credit the teacher, the text and the tokenizer that they were made from, as their \
+     licences require. The licences are not recorded with these files. If there is a `positions/`, the labels \
+     contain the text itself, as token ids.";
 
 fn reading(plan: &Plan) -> String {
     let (config, column) = match plan.signals.has_positions() {
@@ -216,9 +216,10 @@ fn reading(plan: &Plan) -> String {
          ```sql\nSELECT count(*), avg(score_mean_nll) FROM 'scores/*.parquet';\n```\n\n\
          ```python\nfrom datasets import load_dataset\n\n\
          labels = load_dataset(\".\", \"{config}\", split=\"train\")  # a directory, or a repository of a hub\n```\n\n\
-         Lists of T * K values are flat: the K of position t are the items from t * K on. Kept log-probabilities are rounded, so \
-         their probabilities may add up to more than 1: take the mass outside of them from `tail_mass`, not from their sum. \
-         `plan.json` says how the labels were made, `manifest.json` has size and BLAKE3 of every file, and \
+         Lists of T * K values are flat: the K values of position t begin at item t * K. Kept log-probabilities are \
+         rounded, so their probabilities may add up to more than 1: take the mass outside them from `tail_mass`, not \
+         from their sum. \
+         `plan.json` says how the labels were made, `manifest.json` has the size and BLAKE3 of every file, and \
          `saltworks verify` checks them."
     )
 }

@@ -311,7 +311,7 @@ pub enum ShardsError {
     },
     /// Another process committed different bytes under the same name.
     #[error(
-        "{} exists already with other bytes: it was made by another runtime ({theirs}) than this one ({ours}), and their labels differ in the last bits; finish with the runtime that started, or remove that shard's files and its sidecar",
+        "{} already exists with different bytes: it was made by another runtime ({theirs}) than this one ({ours}), and their labels differ in the last bits; finish with the runtime that started, or remove that shard's files and its sidecar",
         path.display()
     )]
     DifferentBytes {

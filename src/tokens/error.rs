@@ -310,7 +310,7 @@ pub enum TokensError {
         got: String,
     },
     /// An output directory with something in it.
-    #[error("{} exists already: choose another --output, or replace it with --overwrite", path.display())]
+    #[error("{} already exists: choose another --output, or replace it with --overwrite", path.display())]
     OutputExists {
         /// The file that is in the way.
         path: PathBuf,

@@ -66,7 +66,7 @@ pub enum ViewError {
     },
     /// A row whose shard has no sidecar.
     #[error(
-        "shard {shard} of {dir} is not finished; run the same `saltworks label` again to go on"
+        "shard {shard} of {dir} is not finished; run the same `saltworks label` again to resume"
     )]
     NotFinished {
         /// The set.
@@ -88,7 +88,7 @@ pub enum ViewError {
         got: String,
     },
     /// Text was requested of labels without tokens.
-    #[error("{dir} holds scores only, and no tokens to show; give the token corpus by --tokens")]
+    #[error("{dir} contains only scores, no tokens to show; give the token corpus with --tokens")]
     NoTokens {
         /// The set.
         dir: PathBuf,
@@ -100,7 +100,7 @@ pub enum ViewError {
         path: PathBuf,
     },
     /// No shard has a sidecar.
-    #[error("no shard of {dir} is finished; run the same `saltworks label` again to go on")]
+    #[error("no shard of {dir} is finished; run the same `saltworks label` again to resume")]
     NothingFinished {
         /// The set.
         dir: PathBuf,

@@ -41,7 +41,7 @@ fn heading(stats: &SetStats) -> String {
     let without = match stats.labels.n_without_nll {
         0 => String::new(),
         n => format!(
-            "\n{} of the rows hold a target that the teacher gives no probability: no score by NLL",
+            "\n{} of the rows have a target with zero probability, and so no NLL scores",
             grouped(n)
         ),
     };
@@ -54,7 +54,7 @@ fn documents_line(index: &DocumentsIndex) -> String {
     let note = note.map_or(String::new(), |note| format!("\nnote: {note}"));
     match index.bits_per_byte {
         Some(bits) => format!(
-            "{n_documents} documents, {} of them labelled whole: {bits:.4} bits per byte of their text{note}",
+            "{n_documents} documents, {} of them fully labelled: {bits:.4} bits per byte of their text{note}",
             grouped(index.n_whole)
         ),
         None => format!("{n_documents} documents"),

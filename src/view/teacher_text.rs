@@ -6,9 +6,9 @@ use crate::page::grouped;
 
 /// Note on a gap that involves labels of a selection.
 const OF_SELECTION: [&str; 3] = [
-    "Note: one of these label sets is of a selection. Unless it was selected at random, its text is",
-    "no fair sample, and the gap is that of the choice as much as of what the teacher has learnt by",
-    "heart. Label all sequences, or a selection at random, to tell the two apart.",
+    "Note: one of these label sets is of a selection. Unless it was made at random, its text is not a",
+    "fair sample, and the gap may come from the selection as much as from what the teacher has",
+    "memorized. Label all sequences, or a random selection, to tell the two apart.",
 ];
 
 /// Bounds on the teacher's divergence from the data, as a table of at most 100 cells.
@@ -27,7 +27,7 @@ pub fn render_teacher(figures: &TeacherFigures) -> String {
     ));
     if figures.n_without_nll > 0 {
         lines.push(format!(
-            "  left out              {} sequences with a target that the teacher gives no probability",
+            "  left out              {} sequences with a target of zero probability",
             grouped(figures.n_without_nll)
         ));
     }
@@ -42,7 +42,7 @@ pub fn render_teacher(figures: &TeacherFigures) -> String {
 /// The teacher on its training text compared with held-out text, and what follows from the gap.
 pub fn render_held_out(training: &TeacherFigures, held_out: &HeldOut) -> String {
     let mut lines = vec![
-        title("the teacher on this text beside text held out"),
+        title("the teacher on this text and on held-out text"),
         three(
             "NLL, nats",
             &training.nll,
@@ -64,7 +64,7 @@ pub fn render_held_out(training: &TeacherFigures, held_out: &HeldOut) -> String 
 
 fn three(name: &str, training: &Estimate, held_out: &Estimate, gap: &Estimate) -> String {
     format!(
-        "  {name:<14}{} here, {} held out: apart by {}",
+        "  {name:<14}{} here, {} held out: difference {}",
         plus_minus(training),
         plus_minus(held_out),
         plus_minus(gap)
@@ -76,17 +76,17 @@ fn meaning(held_out: &HeldOut) -> Vec<String> {
     let gap = held_out.nll_gap;
     let lines: &[&str] = match held_out.auto_margin {
         Some(_) => &[
-            "The labels flatter the teacher by that much, as far as both texts are of one kind: it was",
-            "trained on this one. A student that meets it for the first time is its equal that far above",
-            "the NLL that the labels hold; `kd.auto_margin` of the trainer is meant for this gap.",
+            "The labels overstate how good the teacher is by that much, if both texts are of the same kind:",
+            "it was trained on this one. A student that has not seen this text is as good as the teacher",
+            "when its NLL is that far above the labels'; `kd.auto_margin` of the trainer is for this gap.",
         ],
         None if gap.beyond_noise() > 0.0 => &[
-            "The held-out text is the easier one for this teacher: the two are not of one kind, and their",
-            "gap says nothing of what training on this text gave it. No margin follows.",
+            "The held-out text is easier for this teacher: the two are not of the same kind, and the gap",
+            "does not show what the teacher gained from training on this text. No margin follows.",
         ],
         None => &[
-            "That is within noise (two standard errors): these labels do not flatter the teacher by more",
-            "than can be told from this much text. No margin follows.",
+            "That is within noise (two standard errors): too little text to tell whether these labels",
+            "overstate how good the teacher is. No margin follows.",
         ],
     };
     let margin = held_out.auto_margin;
@@ -264,7 +264,7 @@ mod tests {
         let text = shown(&render_held_out(&figures(), &held_out(0.01, None)));
         assert!(text.contains("within noise") && !text.contains("auto_margin"));
         let text = shown(&render_held_out(&figures(), &held_out(-0.31, None)));
-        assert!(text.contains("easier one"), "{text}");
+        assert!(text.contains("easier for this teacher"), "{text}");
         assert!(!text.contains("of a selection"), "{text}");
         let of_selection = HeldOut {
             of_selection: true,

@@ -170,7 +170,7 @@ fn teachers_that_do_not_go_together_are_refused_before_the_first_step() {
             &["kd.teacher_weights=[1, -1]"],
             &["kd.teacher_weights is -1: expected at least 0"],
         ),
-        (&["kd.teacher_weights=[0, 0]"], &["one at least is above 0"]),
+        (&["kd.teacher_weights=[0, 0]"], &["at least one is above 0"]),
         (
             &["kd.teacher_weights=[1, 2, 3]"],
             &["a weight for each of the 2 in data.labels"],

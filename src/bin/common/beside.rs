@@ -30,7 +30,7 @@ pub(crate) fn write_config(dir: &Path, text: &str, is_own: bool) -> Result<(), S
     let there = std::fs::read(&path).map_err(|source| StorageError::io("read", &path, source))?;
     if there != text.as_bytes() && !is_own {
         say!(
-            "note: {} was there already and may be of another model; `saltworks label` reads the longest sequence from it",
+            "note: {} already exists and may belong to another model; `saltworks label` reads the maximum sequence length from it",
             path.display()
         );
     }

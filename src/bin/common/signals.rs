@@ -46,7 +46,7 @@ fn interrupt_of(interrupt: Interrupt, notice: &'static str) -> Result<Interrupt>
 /// the exit code of an interruption.
 pub(crate) fn end_on_signal() -> Result<()> {
     listen(|| {
-        say!("stopped; the same command starts again");
+        say!("stopped; the same command starts over");
         saltworks::storage::stop_uploads();
         end_now();
     })

@@ -71,10 +71,10 @@ pub(crate) struct Args {
 #[derive(Debug, thiserror::Error)]
 enum InTheWay {
     /// The output.
-    #[error("{} is there already: choose another output, or replace it with --overwrite", path.display())]
+    #[error("{} already exists: choose another output, or replace it with --overwrite", path.display())]
     Output { path: PathBuf },
     /// A tokenizer beside it that is not the checkpoint's.
-    #[error("{} is there already and is not the checkpoint's tokenizer: choose an output in another directory, or replace it with --overwrite", path.display())]
+    #[error("{} already exists and is not the checkpoint's tokenizer: choose an output in another directory, or replace it with --overwrite", path.display())]
     Tokenizer { path: PathBuf },
 }
 

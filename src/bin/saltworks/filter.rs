@@ -134,6 +134,6 @@ fn files_text(summary: &Summary) -> String {
     let files = counted(summary.n_files, "file");
     match summary.n_files_done_before {
         0 => files,
-        n => format!("{files}, {n} of them done before"),
+        n => format!("{files}, {n} of them already done"),
     }
 }

@@ -75,7 +75,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     );
     if let DocumentsOutcome::Written(index) = &finalized.documents {
         let whole = match index.has_sources {
-            true => format!(", {} of them labelled whole", index.n_whole),
+            true => format!(", {} of them fully labelled", index.n_whole),
             false => String::new(),
         };
         out!(

@@ -59,7 +59,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let options = args.options()?;
     if options.batch_tokens.is_some() {
         say!(
-            "note: --batch-tokens has no effect: the shape of a call follows from its sequences alone"
+            "note: --batch-tokens has no effect: the shape of a call depends only on its sequences"
         );
     }
     if args.dry_run {
@@ -95,7 +95,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
 /// Which part an engine gave this process: a wrong one makes shards twice, or leaves them to nobody.
 fn say_task(config: &LabelConfig) {
     if let Some(said_by) = &config.task_said_by {
-        say!("task {} by {said_by}", config.task);
+        say!("task {} from {said_by}", config.task);
     }
 }
 
@@ -139,12 +139,12 @@ fn print_outcome(config: &LabelConfig, outcome: &LabelOutcome) {
     let output = config.output.display();
     if outcome.n_made == 0 {
         out!(
-            "nothing to do: {} exist already and were checked",
+            "nothing to do: {} already exist and were checked",
             counted(outcome.n_before, "shard")
         );
     } else {
         out!(
-            "{} written, {} existed before; {:.0} tokens/s",
+            "{} written, {} already existed; {:.0} tokens/s",
             counted(outcome.n_made, "shard"),
             outcome.n_before,
             outcome.tokens_per_s

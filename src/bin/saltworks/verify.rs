@@ -171,7 +171,7 @@ fn print_again(report: &RelabelReport) {
         out!("{finding}");
     }
     out!(
-        "{} ({}) labelled again: largest difference {:.2e} nats, {} differ by a tie, {} have other ids, {}",
+        "{} ({}) labelled again: largest difference {:.2e} nats, {} differ by a tie, {} have different ids, {}",
         counted(report.n_sequences, "sequence"),
         counted(report.n_positions, "target"),
         report.max_difference_nats,
@@ -196,16 +196,16 @@ fn verdict(report: &RelabelReport) -> String {
     let made_by: Vec<String> = report.made_by.iter().map(|s| s.to_string()).collect();
     let made_by = made_by.join("; ");
     match (report.n_findings, report.is_identical()) {
-        (0, true) => "every bit is the same".to_owned(),
+        (0, true) => "all bits are identical".to_owned(),
         (0, false) if made_by == here => format!(
-            "{} of {} sequences are identical; the others differ as between processors",
+            "{} of {} sequences are identical; the others differ as expected between processors",
             report.n_identical, report.n_sequences
         ),
         (0, false) => format!(
-            "{} of {} sequences are identical; the others differ as between runtimes or devices: made by {made_by}, checked by {here}",
+            "{} of {} sequences are identical; the others differ as expected between runtimes or devices: made by {made_by}, checked by {here}",
             report.n_identical, report.n_sequences
         ),
-        _ => "the differences are larger than this teacher's numerical noise: the labels are damaged, or were made from other inputs than their plan says".to_owned(),
+        _ => "the differences are larger than this teacher's numerical noise: the labels are damaged, or were not made from the inputs in their plan".to_owned(),
     }
 }
 

@@ -112,7 +112,7 @@ impl LeftOut {
         }
         if self.twice.n > 0 {
             notes.push(format!(
-                "skipped {} of files that are read already: {}",
+                "skipped {} of files that are already read: {}",
                 names(self.twice.n),
                 self.twice.shown()
             ));

@@ -140,7 +140,7 @@ fn a_file_under_several_names_is_read_once_by_the_name_that_says_its_kind() {
     assert_eq!(names, ["b.jsonl", "z.jsonl"]);
     let notes = found.left_out.notes().join("\n");
     assert!(
-        notes.contains("skipped 2 names of files that are read already"),
+        notes.contains("skipped 2 names of files that are already read"),
         "{notes}"
     );
 }
@@ -161,7 +161,7 @@ fn of_a_hubs_cache_the_snapshots_are_read_and_each_file_once() {
     let names: Vec<_> = found.paths.iter().map(|path| name_of(path)).collect();
     assert_eq!(names, ["train.jsonl", "valid.jsonl"]);
     let notes = found.left_out.notes().join("\n");
-    assert!(notes.contains("of files that are read already"), "{notes}");
+    assert!(notes.contains("of files that are already read"), "{notes}");
     assert!(notes.contains("blobs/old"), "{notes}");
 }
 

@@ -43,7 +43,7 @@ pub enum ReportError {
     },
     /// Results that are damaged.
     #[error(
-        "{} does not hold results; restore it, or run `saltworks-train compare` again, which resumes from what is done",
+        "{} contains no valid results; restore it, or run `saltworks-train compare` again, which resumes from what is done",
         path.display()
     )]
     Results {

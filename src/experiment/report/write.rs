@@ -123,7 +123,7 @@ fn current_samples(
         match dir.map(|dir| weights_of(&dir)).transpose()? {
             Some(weights) if weights == sample.model => current.push(sample),
             _ => notes.push(format!(
-                "no text of {}, seed {}: what samples.json has is of another model; write it again with --prompt",
+                "no text for {}, seed {}: the one in samples.json is by another model; generate it again with --prompt",
                 sample.arm, sample.seed
             )),
         }

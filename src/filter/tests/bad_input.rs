@@ -38,7 +38,7 @@ fn inputs_that_are_missing_or_too_many_are_named() {
     fs::write(&more, TWO).unwrap();
     request.inputs.push(more);
     let message = refused(&setup, request, Kind::Usage);
-    assert!(message.contains("c.jsonl is none of them"), "{message}");
+    assert!(message.contains("c.jsonl is not one of them"), "{message}");
 }
 
 #[test]
@@ -120,7 +120,10 @@ fn what_is_no_selection_of_documents_is_refused() {
     let mut request = setup.request(FilterOptions::default());
     request.selection = setup.path("tokens/documents.parquet");
     let message = refused(&setup, request, Kind::BadData);
-    assert!(message.contains("no selection of documents"), "{message}");
+    assert!(
+        message.contains("not a selection of documents"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -189,7 +192,7 @@ fn a_file_that_is_in_the_way_stays() {
     let error = setup.filter(FilterOptions::default()).unwrap_err();
     assert_eq!(error.kind(), Kind::Usage);
     assert!(
-        error.to_string().contains("b.jsonl exists already"),
+        error.to_string().contains("b.jsonl already exists"),
         "{error}"
     );
     assert_eq!(setup.output("b.jsonl"), b"mine");

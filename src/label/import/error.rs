@@ -7,7 +7,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// An invalid specification.
-    #[error("{} is no specification of an import: {reason}", path.display())]
+    #[error("{} is not a valid import specification: {reason}", path.display())]
     Spec {
         /// The file.
         path: PathBuf,
@@ -15,7 +15,7 @@ pub enum ImportError {
         reason: String,
     },
     /// A Parquet file that does not have the rows of a shard.
-    #[error("{} has not the rows of the shard: {reason}", path.display())]
+    #[error("{} does not have the rows of the shard: {reason}", path.display())]
     Rows {
         /// The file.
         path: PathBuf,

@@ -26,8 +26,8 @@ impl LabelOptions {
         if !has_group {
             // Without --groups, --samples would have requested the group.
             let expected = match self.groups {
-                Some(_) => "samples among the --groups, or no such option",
-                None => "--samples N beside it, or no such option",
+                Some(_) => "samples in --groups, or this option left out",
+                None => "--samples N with it, or this option left out",
             };
             let given = [
                 ("--samples", self.samples.map(|n| n.to_string())),

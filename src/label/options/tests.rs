@@ -239,7 +239,7 @@ fn settings_of_draws_without_the_group_and_impossible_ones_are_refused_by_name()
         set(&mut options);
         let message = message(options);
         assert!(
-            message.contains(flag) && message.contains("samples among the --groups"),
+            message.contains(flag) && message.contains("samples in --groups"),
             "{message}"
         );
     }

@@ -188,7 +188,7 @@ fn gemma3_ropes(config: &Section, head_dim: usize) -> Result<[RopeParameters; 2]
         config.only(
             "rope_scaling",
             &Value::Null,
-            "say it in rope_parameters alone",
+            "set it in rope_parameters only",
         )?;
         let of = |idx: usize| {
             let none = || Section::new(config.path(), String::new(), Map::new());

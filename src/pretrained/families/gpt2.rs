@@ -72,7 +72,7 @@ fn gpt2(config: &Section) -> Result<DecoderSpec, PretrainedError> {
             layer.attention.scale /= (idx + 1) as f64;
         }
     }
-    let remedy = "only decoders without an encoder beside them are read";
+    let remedy = "only decoder-only models are supported";
     config.only("add_cross_attention", &Value::Bool(false), remedy)?;
     let vocab_size = config.count("vocab_size", None)?;
     let max_positions = config.count("n_positions", Some(1024))?;

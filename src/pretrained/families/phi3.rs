@@ -52,7 +52,7 @@ fn phi3(config: &Section) -> Result<DecoderSpec, PretrainedError> {
     }
     // Keys of Phi-4-mini: full attention in every layer, no interpolation.
     for key in ["full_attn_mod", "interpolate_factor"] {
-        config.only(key, &1.into(), "transformers has it in no other way")?;
+        config.only(key, &1.into(), "transformers supports no other value")?;
     }
     let window = sliding_window(config, None)?;
     set_window(&mut spec, window);

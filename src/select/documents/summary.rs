@@ -62,7 +62,7 @@ impl LeftOut {
             (self.n_without_score, "have no score in one of the two sets"),
             (
                 self.n_in_part,
-                "are labelled in part by one of the two sets",
+                "are only partly labelled by one of the two sets",
             ),
         ];
         all.into_iter().filter(|&(n, _)| n > 0).collect()

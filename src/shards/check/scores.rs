@@ -62,7 +62,7 @@ fn lacks_nll(row: &Row) -> Result<bool, RowFault> {
 /// targets may be impossible.
 pub(super) fn check_score(id: ScoreId, value: Option<f64>, impossible_targets: bool) -> Checked {
     let (expected, max) = match id {
-        ScoreId::LearnableFraction | ScoreId::MeanTopkMass => ("a share in [0, 1]", 1.0 + 1e-6),
+        ScoreId::LearnableFraction | ScoreId::MeanTopkMass => ("a fraction in [0, 1]", 1.0 + 1e-6),
         _ => ("a finite number of nats, at least 0", f64::INFINITY),
     };
     match value {

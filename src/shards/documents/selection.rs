@@ -248,7 +248,7 @@ fn read_head(
     let fault = |reason: String| Err(ShardsError::selection(path, reason));
     if get(FILE_KEY) != Some(FILE_KIND) {
         let reason =
-            "it is no selection of documents, which `saltworks select --by document` writes";
+            "it is not a selection of documents, as `saltworks select --by document` writes it";
         return fault(reason.to_owned());
     }
     let version = get(VERSION_KEY).unwrap_or_default();

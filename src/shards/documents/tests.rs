@@ -336,7 +336,7 @@ fn a_selection_of_sequences_is_told_from_one_of_documents() {
         .join("fixtures/shard-v1/labels/scores/part-00000.parquet");
     let error = DocumentSelection::open(&golden).err().unwrap();
     assert!(
-        error.to_string().contains("no selection of documents"),
+        error.to_string().contains("not a selection of documents"),
         "{error}"
     );
 }

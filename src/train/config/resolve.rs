@@ -9,7 +9,7 @@ use crate::train::model::ModelSpec;
 use std::path::Path;
 
 /// First line of a written configuration.
-const HEADER: &str = "# What this run does: every default filled in, every path absolute. It can be given as --config again.\n";
+const HEADER: &str = "# The configuration of this run, with every default filled in and every path absolute. It can be passed as --config again.\n";
 
 /// What defaults take from labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl RunConfig {
         let seq_len = self.data.seq_len.ok_or_else(|| ConfigError::Missing {
             key: "data.seq_len",
             expected: "the sequence length T, tokens".to_owned(),
-            remedy: "give it, or data.labels, whose own it then is".to_owned(),
+            remedy: "give it, or data.labels, whose length is then used".to_owned(),
         })?;
         self.model = self.model.map(|model| resolve_model(model, seq_len));
         self.resolve_data();
@@ -54,7 +54,8 @@ impl RunConfig {
 
     /// Takes over how the labels' sequences are cut, which the student must see as the teacher did.
     fn take_view(&mut self, view: &ViewOptions) -> Result<(), ConfigError> {
-        let remedy = "leave it out to take the labels' own, or give labels that were made so";
+        let remedy =
+            "leave it out to use the labels' own, or give labels that were made with this one";
         let seq_len = *self.data.seq_len.get_or_insert(view.seq_len);
         require(
             seq_len == view.seq_len,

@@ -364,7 +364,7 @@ fn ranges_that_need_two_keys_are_refused() {
 #[test]
 fn a_run_has_a_model_or_a_directory_to_start_from_and_not_both() {
     assert!(refusal(&["model="]).starts_with("model is missing"));
-    assert!(refusal(&["init=hf"]).starts_with("init is hf: expected no [model] beside it"));
+    assert!(refusal(&["init=hf"]).starts_with("init is hf: expected no [model] with it"));
     least(&["model=", "init=hf"]).validate().unwrap();
 }
 
@@ -956,7 +956,7 @@ fn what_is_said_of_several_teachers_needs_several() {
         ),
         (
             &[both, "kd.teacher_weights=[0, 0.0]"],
-            "one at least is above 0",
+            "at least one is above 0",
         ),
         (
             &[both, "kd.teacher_weights=[1, nan]"],

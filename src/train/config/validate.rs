@@ -50,9 +50,9 @@ impl RunConfig {
             }),
             (Some(_), Some(init)) => Err(ConfigError::Value {
                 key: "init".to_owned(),
-                expected: "no [model] beside it, since it names the dimensions".to_owned(),
+                expected: "no [model] with it, since it names the dimensions".to_owned(),
                 got: init.display().to_string(),
-                remedy: "take out one of the two".to_owned(),
+                remedy: "remove one of the two".to_owned(),
             }),
         }
     }
@@ -63,7 +63,7 @@ impl RunConfig {
         require(
             self.init.is_none(),
             "branch_from",
-            "no init beside it, since a checkpoint has the weights",
+            "no init with it, since a checkpoint has the weights",
             checkpoint.display(),
             "remove one of the two: init starts a new run from weights, branch_from continues another run",
         )?;
@@ -81,7 +81,7 @@ fn check_written_here(output: &Path) -> Result<(), ConfigError> {
         "output",
         "a directory of this machine",
         output.display(),
-        "train into a local or mounted directory, and copy the run to the store when it has ended",
+        "train into a local or mounted directory, and copy the run to the store afterwards",
     )
 }
 
@@ -143,7 +143,7 @@ fn check_schedule(schedule: &ScheduleConfig, steps: u64) -> Result<(), ConfigErr
             falls,
             "schedule.min_lr",
             min_lr,
-            "a shape that falls, not constant",
+            "a shape that decays, not constant",
         )?;
         require(
             (0.0..=schedule.lr).contains(&min_lr),
@@ -284,7 +284,7 @@ fn check_teachers(kd: &KdConfig, data: &DataConfig) -> Result<(), ConfigError> {
     require(
         weights.iter().sum::<f64>() > 0.0,
         key,
-        "weights of which one at least is above 0",
+        "weights of which at least one is above 0",
         &got,
         "raise one, or leave them out for equal weights",
     )
@@ -325,12 +325,12 @@ fn check_transition_keys(kd: &KdConfig) -> Result<(), ConfigError> {
         "kd.transition",
         format_args!("step or linear with kd.mode {}", name_of(kd.mode)),
         "auto",
-        "to compare with a run of auto, set kd.n_kd to the step at which that one went over",
+        "to compare with a run of auto, set kd.n_kd to the step at which that one switched",
     )?;
     require(
         !is_auto || kd.omega > 0.0,
         "kd.omega",
-        "more than 0 with kd.transition auto, which asks when the teacher is of no more use",
+        "more than 0 with kd.transition auto, which detects when the teacher no longer helps",
         kd.omega,
         "set it higher, or set kd.transition to step or linear",
     )
@@ -428,7 +428,7 @@ fn check_keeping(
     require(
         easy.is_finite() && medium.is_finite() && easy <= medium,
         "log.bucket_borders",
-        "two rising numbers of nats",
+        "two increasing numbers of nats",
         format_args!("[{easy}, {medium}]"),
         "[2, 5] is the default",
     )

@@ -82,7 +82,7 @@ pub enum DataError {
     },
     /// Labels of other sequences than those of the first teacher.
     #[error(
-        "{} cannot be joined with {}: {what} is {got}, expected {expected} as there; label the same sequences of the same tokens with each teacher, by the same --seq-len, --packing, --sequences and --order-seed",
+        "{} cannot be joined with {}: {what} is {got}, expected {expected} as there; label the same sequences of the same tokens with each teacher, with the same --seq-len, --packing, --sequences and --order-seed",
         dir.display(),
         first.display()
     )]

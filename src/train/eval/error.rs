@@ -99,7 +99,7 @@ pub enum EvalError {
     NothingToPredict,
     /// A segment of the copy probe that is too short, or does not fit twice into the model.
     #[error(
-        "a segment of {distance} ids cannot be probed: expected --distances from {min} to {max}, so that two copies fit into the {max_seq_len} positions that the model is for"
+        "a segment of {distance} ids cannot be probed: expected --distances from {min} to {max}, so that two copies fit into the model's {max_seq_len} positions"
     )]
     CopyDistance {
         /// As requested.
@@ -113,7 +113,7 @@ pub enum EvalError {
     },
     /// A vocabulary too small to draw random segments from.
     #[error(
-        "the copy probe draws from the ids that stand for text, of which there are {n_ids}; it needs at least two ids: name another --tokenizer"
+        "the copy probe samples from the ids that stand for text, of which there are {n_ids}; it needs at least two ids: give another --tokenizer"
     )]
     NothingToCopy {
         /// Ids that stand for text.
@@ -173,7 +173,7 @@ pub enum EvalError {
         got: String,
     },
     /// Stopped on request.
-    #[error("interrupted: nothing was kept; the same command starts again")]
+    #[error("interrupted: nothing was kept; the same command starts over")]
     Interrupted,
 }
 

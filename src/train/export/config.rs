@@ -124,7 +124,7 @@ fn fixed() -> [(&'static str, Value, &'static str); 5] {
 fn check_core(config: &Section) -> Result<(), PretrainedError> {
     let model_type = config.get("model_type").and_then(Value::as_str);
     if model_type != Some(LLAMA) && model_type != Some(MISTRAL) {
-        let remedy = "the trainer has this kind of model alone: choose one";
+        let remedy = "the trainer supports only this kind of model: choose one";
         let expected = format!("{LLAMA:?}, or {MISTRAL:?} without a window");
         return Err(config.refusal("model_type", &expected, remedy));
     }

@@ -38,13 +38,13 @@ pub enum ExportError {
         fault: String,
     },
     /// The process was asked to stop.
-    #[error("interrupted before {} was written: the same command writes it", path.display())]
+    #[error("interrupted before {} was written: run the same command again", path.display())]
     Interrupted {
         /// The output.
         path: PathBuf,
     },
     /// The output already contains a model.
-    #[error("{} exists already: choose another output, or replace it with --overwrite", path.display())]
+    #[error("{} already exists: choose another output, or replace it with --overwrite", path.display())]
     AlreadyThere {
         /// The file.
         path: PathBuf,

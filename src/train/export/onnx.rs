@@ -44,7 +44,7 @@ pub fn write_onnx(
             key: "weights".to_owned(),
             expected: format!("at most {MAX_INLINE_BYTES} bytes in one file"),
             got: format!("{n_bytes}"),
-            remedy: "put them beside it with --external-data",
+            remedy: "put them into a separate file with --external-data",
         }
         .into(),
         DecoderFileError::OutOfRange { .. } => unreachable!("f32 holds every f32"),

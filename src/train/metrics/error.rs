@@ -23,7 +23,7 @@ pub enum MetricsError {
     },
     /// A new run whose directory already has metrics.
     #[error(
-        "{} exists already: choose another output, or resume that run with --resume",
+        "{} already exists: choose another output, or resume that run with --resume",
         path.display()
     )]
     AlreadyThere {

@@ -207,7 +207,7 @@ fn a_whole_last_line_that_lost_its_end_is_kept_and_ended() {
 fn a_fresh_run_does_not_write_into_the_metrics_of_another() {
     let (_dir, path) = run_of(&[train_line(1)]);
     let error = MetricsWriter::create(&path).unwrap_err();
-    assert!(error.to_string().contains("exists already"), "{error}");
+    assert!(error.to_string().contains("already exists"), "{error}");
     assert_eq!(read_metrics(&path).unwrap(), [train_line(1)]);
 }
 

@@ -28,10 +28,10 @@ pub(super) fn positions_figure(stats: &LabelStats, teacher: &TeacherFigures) -> 
     };
     (!stats.positions.is_empty()).then(|| Figure {
         name: "positions",
-        label: "Histograms of what the labels hold of each position".to_owned(),
+        label: "Histograms of what the labels store for each position".to_owned(),
         picture: picture(legend, &stats.positions, borders),
         shows: "Percent of the positions by the NLL of the target, the teacher\u{2019}s entropy, the probability outside the \
-            stored ids and the number of different ids that were drawn, as far as the labels hold them. Dashed lines divide \
+            stored ids and the number of distinct sampled ids, as far as the labels have them. Dashed lines divide \
             the positions into terciles."
             .to_owned(),
         hides: "The far tail: the last bar includes everything past it, one position in 500 at most. Positions of a \
@@ -111,7 +111,7 @@ fn title(name: &str) -> &str {
         "target_nll" => "NLL of the target",
         "entropy" => "Entropy of the teacher",
         "tail_mass" => "Probability outside the stored ids",
-        "distinct_draws" => "Different ids drawn",
+        "distinct_draws" => "Distinct ids sampled",
         "score_salt" => "SALT score: median NLL of what is learnable",
         "score_salt_masked" => "SALT score, masked variant",
         "score_mean_nll" => "Mean NLL",
@@ -168,7 +168,7 @@ pub(super) fn summary_table(distributions: &[Distribution]) -> String {
     match rows.is_empty() {
         true => String::new(),
         false => table(
-            "Means, minima and maxima are exact; quantiles are to the width of a bin of the histogram.",
+            "Means, minima and maxima are exact; quantiles are accurate to the width of a histogram bin.",
             &cells(heads),
             &rows,
             1,

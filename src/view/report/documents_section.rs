@@ -34,11 +34,11 @@ fn told(notes: &DocumentNotes) -> String {
              the labelled corpus adds them."
         ),
         (true, None) => format!(
-            "{n_documents} documents have labelled targets; {} are labelled whole. Their bits per byte together are not known.",
+            "{n_documents} documents have labelled targets; {} are fully labelled. Their overall bits per byte are not known.",
             grouped(index.n_whole)
         ),
         (true, Some(bits)) => format!(
-            "{n_documents} documents have labelled targets; {} are labelled whole: {} bits per byte of their text together.",
+            "{n_documents} documents have labelled targets; {} are fully labelled: {} bits per byte of their text overall.",
             grouped(index.n_whole),
             fixed(bits, 4)
         ),
@@ -83,17 +83,17 @@ fn bits_figure(notes: &DocumentNotes) -> Option<Figure> {
 
 fn hidden(notes: &DocumentNotes, all: &BitsBars, n_sources_left: usize) -> String {
     let mut hides =
-        "How long documents are: a bar counts each once, and the shortest are the most extreme."
+        "How long documents are: each counts once, and short ones have the most extreme values."
             .to_owned();
     let n_in_part = notes.index.n_documents - (all.n_inside + all.n_outside);
     let counts = [
         (
             n_in_part,
-            "documents are labelled in part and have no bits per byte.",
+            "documents are only partly labelled and have no bits per byte.",
         ),
         (
             all.n_outside,
-            "lie outside of the axis, one in 500 at most on either side.",
+            "lie outside the axis, at most one in 500 on either side.",
         ),
     ];
     for (n, what) in counts.into_iter().filter(|(n, _)| *n > 0) {
@@ -101,7 +101,7 @@ fn hidden(notes: &DocumentNotes, all: &BitsBars, n_sources_left: usize) -> Strin
     }
     if n_sources_left > 0 && notes.sources.len() > 1 {
         hides += &format!(
-            " Sources past the {N_DRAWN_SOURCES} of the most documents: {}.",
+            " Sources beyond the {N_DRAWN_SOURCES} with the most documents: {}.",
             grouped(n_sources_left as u64)
         );
     }
@@ -165,7 +165,7 @@ fn sources_table(sources: &[SourceNotes]) -> String {
         n => format!(" The {} smaller sources are left out.", grouped(n as u64)),
     };
     let caption = format!(
-        "Input files by their number of documents. Bits per byte are of all whole documents of a file together.{left}"
+        "Input files by their number of documents. Bits per byte are over all fully labelled documents of a file.{left}"
     );
     match rows.is_empty() {
         true => String::new(),
@@ -203,7 +203,7 @@ fn examples_table(which: &str, rows: &[DocumentRow]) -> String {
         "Bits per byte",
     ]);
     let caption = format!(
-        "The {} documents with the {which} bits per byte, among those that are labelled whole.",
+        "The {} documents with the {which} bits per byte, among those that are fully labelled.",
         lines.len()
     );
     match lines.is_empty() {

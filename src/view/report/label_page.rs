@@ -151,7 +151,7 @@ fn warnings_of(
     let (n_done, n_shards) = (stats.n_shards_finished, stats.n_shards);
     if n_done < n_shards {
         found.push(format!(
-            "{n_done} of {n_shards} shards are finished: everything here is of those alone."
+            "{n_done} of {n_shards} shards are finished: everything here covers only those."
         ));
     }
     let manifest = Manifest::read(&set.dir)?;
@@ -160,24 +160,27 @@ fn warnings_of(
     }
     if !plan.teacher.allowed.is_empty() {
         found.push(format!(
-            "The teacher was used although it was found not to be fit ({}): labels may depend on more than their sequence.",
+            "The teacher was used although it failed a check ({}): labels may depend on more than their sequence.",
             plan.teacher.allowed.join(", ")
         ));
     }
     if plan.teacher.ignored_tokenizer.is_some() {
-        found.push("The tokenizer beside the teacher is another one than that of the tokens, and was ignored.".to_owned());
+        found.push(
+            "The teacher's own tokenizer is not the one that made the tokens; it was ignored."
+                .to_owned(),
+        );
     }
     if stats.labels.n_without_nll > 0 {
         found.push(format!(
-            "{} sequences have a target that the teacher gives no probability: they have no score by NLL, and are left \
-             out of means of it.",
+            "{} sequences have a target with zero probability: they have no NLL scores, and are left out of the \
+             means of these.",
             grouped(stats.labels.n_without_nll)
         ));
     }
     if plan.sequences.selection.is_some() {
         found.push(
-            "These labels are of a selection. Unless that was made at random, its text is no fair sample, and bounds on \
-             the teacher hold for this text alone."
+            "These labels are of a selection. Unless it was made at random, its text is not a fair sample, and \
+             bounds on the teacher hold only for this text."
                 .to_owned(),
         );
     }
@@ -187,8 +190,8 @@ fn warnings_of(
     let held_out = teacher.held_out.as_ref();
     if let Some(margin) = held_out.and_then(|held_out| held_out.auto_margin) {
         found.push(format!(
-            "The teacher is {} nats better on this text than on held-out text: as far as both are of one kind, the labels \
-             flatter it by that much.",
+            "The teacher is {} nats better on this text than on held-out text: if both texts are of the same kind, \
+             the labels overstate how good it is by that much.",
             fixed(margin, 3)
         ));
     }

@@ -147,7 +147,7 @@ pub(crate) fn score_figure(scored: &[Scored], own_scores: bool) -> Option<Figure
     let far = match bins.n_outside {
         0 => String::new(),
         n => format!(
-            " {} lie outside of the axis, one in 500 at most on either side.",
+            " {} lie outside the axis, at most one in 500 on either side.",
             grouped(n)
         ),
     };

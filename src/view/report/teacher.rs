@@ -115,7 +115,7 @@ fn shows(notes: &TeacherNotes, all: &DivergenceBounds) -> String {
     };
     format!(
         "Between which values the mean divergence of the teacher T from the data P lies on {text}, over all positions \
-         and by thirds of its entropy. Total variation: at least | share of targets among its {k} best \u{2212} the mass it \
+         and by thirds of its entropy. Total variation: at least | fraction of targets among its {k} best \u{2212} the mass it \
          gives them |, at most the mean of 1\u{a0}\u{2212}\u{a0}p of the target. KL: at least twice the square of that lower bound, \
          at most the mean NLL.",
         k = all.k
@@ -123,15 +123,15 @@ fn shows(notes: &TeacherNotes, all: &DivergenceBounds) -> String {
 }
 
 fn hides(notes: &TeacherNotes, all: &DivergenceBounds) -> String {
-    let mut text = "Where between its bounds the divergence is: the upper ones hold the data\u{2019}s own entropy, so a long \
-        bar is no sign of a bad teacher."
+    let mut text = "Where between its bounds the divergence is: the upper bounds include the data\u{2019}s own \
+        entropy, so a long bar does not mean a bad teacher."
         .to_owned();
     if all.tv_at_least_beyond_noise == 0.0 {
         text += " The lower bound over all positions is within its sampling noise.";
     }
     if notes.held_out.is_none() {
-        text += " The bounds hold on text that is new to the teacher; if it was trained on this one, they say nothing \
-            certain: give labels of held-out text.";
+        text += " The bounds hold on text that is new to the teacher; if it was trained on this text, they need not \
+            hold: give labels of held-out text.";
     }
     text
 }
@@ -183,8 +183,9 @@ fn nll_table(notes: &TeacherNotes) -> String {
         .filter_map(|(name, figures)| Some(nll_row(name, figures?, buckets.len())));
     let rows: Vec<Vec<String>> = rows.collect();
     table(
-        "The teacher by text: mean NLL in nats per token, \u{b1} a standard error that takes neighbouring text as one. Easy, \
-         medium and hard are thirds of the positions by that NLL, chosen by the outcome: they describe, and bound nothing.",
+        "The teacher by text: mean NLL in nats per token, \u{b1} a standard error that treats neighbouring text as \
+         one unit. Easy, medium and hard are thirds of the positions by that NLL; as they are chosen by the outcome, \
+         they are descriptive and give no bounds.",
         &heads,
         &rows,
         1,
@@ -207,18 +208,18 @@ fn gap(held_out: &HeldOut) -> String {
     let gap = with_error(&held_out.nll_gap);
     let note = match held_out.of_selection {
         true => {
-            " But one of the two is the text of a selection: unless that was drawn at random, the gap is that of the \
-                 choice as much as of memorising."
+            " But one of the two texts is a selection: unless it was made at random, the gap may come from the \
+                 selection as much as from memorization."
         }
         false => "",
     };
     let said = match held_out.auto_margin {
         Some(_) => format!(
-            "On the labelled text the teacher is {gap} nats better than on held-out text. As far as both are of one kind, \
-             it has memorised that much of the former, and its labels say more there than it knows."
+            "On the labelled text the teacher is {gap} nats better than on held-out text. If both texts are of the \
+             same kind, it has memorized that much of the former, and its labels overstate there what it knows."
         ),
         None => format!(
-            "Held-out text costs the teacher {gap} nats more than the labelled text: not more than noise, or the texts are not of one kind."
+            "Held-out text costs the teacher {gap} nats more than the labelled text: this is within noise, or the texts are not of the same kind."
         ),
     };
     paragraph(&(said + note))

@@ -22,11 +22,11 @@ pub(crate) fn text_section(passages: &[Passage]) -> Option<Section> {
         return None;
     }
     let body = format!(
-        "<p>Each token of a few sequences in the tone of the probability p that the teacher gives it, given all that \
-         stands before it in the sequence; the first one is not predicted. Point at a token, or tap it, for its probability, its rank (how many ids the teacher ranks above it) and the entropy of \
-         the teacher\u{2019}s distribution there.</p>\n<p class=\"key\">{}</p>\n{}\
-         <p class=\"note\"><b>Not shown:</b> what trained models think of the text; the sequences are picked by their \
-         scores, and a few of them stand for nothing but themselves.</p>\n",
+        "<p>Each token of a few sequences, shaded by the probability p that the teacher gives it after everything \
+         before it in the sequence; the first one is not predicted. Point at a token, or tap it, for its probability, \
+         its rank (how many ids the teacher ranks above it) and the entropy of the teacher\u{2019}s distribution there.</p>\n<p class=\"key\">{}</p>\n{}\
+         <p class=\"note\"><b>Not shown:</b> what trained models think of the text; these few sequences are picked \
+         by their scores and are not representative.</p>\n",
         legend.join("\n"),
         passages.iter().map(passage).collect::<String>(),
     );

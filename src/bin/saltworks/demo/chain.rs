@@ -264,7 +264,7 @@ impl Stage {
     fn run(&self, number: usize, interrupt: &Interrupt, messages: &[String]) -> Result<()> {
         if self.done.exists() {
             out!();
-            out!("[{number}/{N_STAGES}] {}: done already", self.title);
+            out!("[{number}/{N_STAGES}] {}: already done", self.title);
             return Ok(());
         }
         out!();

@@ -64,7 +64,7 @@ fn wrong(by: By, got: &str) -> SelectError {
     SelectError::Policy {
         what: "--score",
         expected: match by {
-            By::Sequence => "a score of sequences, which begins with score_, or --by document",
+            By::Sequence => "a score of sequences (its name begins with score_), or --by document",
             By::Document => "a score of documents, such as bits_per_byte",
         },
         got: got.to_owned(),

@@ -18,12 +18,12 @@ pub(crate) fn buckets(comparison: &Comparison<'_>) -> Option<Figure> {
     let entry = |arm: &&Arm<'_>| Entry::new(Kind::Area, Paint::Arm(arm.slot), arm.name());
     (!rows.is_empty()).then(|| Figure {
         name: "buckets",
-        label: "Difference to the baseline's final NLL by bucket".to_owned(),
+        label: "Difference from the baseline's final NLL by bucket".to_owned(),
         picture: Picture::of(arms.iter().map(entry).collect(), rows),
         shows: shows(comparison, &sets),
         data: data(comparison, &sets),
-        hides: "How many positions a bucket has, and so how much it weighs in the mean over all. \
-            What is hard is what the teacher found hard: the buckets of another teacher hold other positions."
+        hides: "How many positions each bucket has, and so its weight in the overall mean. Positions are hard if the \
+            teacher found them hard: another teacher's buckets contain different positions."
             .to_owned(),
     })
 }
@@ -66,17 +66,17 @@ fn shows(comparison: &Comparison<'_>, sets: &[usize]) -> String {
         .collect();
     let bars = match comparison.has_spread() {
         true => {
-            "means over seeds of the difference to the baseline of the same seed; whiskers are one standard deviation of that difference to each side"
+            "means over seeds of the difference from the baseline of the same seed; whiskers show one standard deviation of that difference to each side"
         }
-        false => "of one seed, so without whiskers",
+        false => "from one seed, so without whiskers",
     };
     let borders = match borders.is_empty() {
         true => String::new(),
         false => format!(" ({}, nats)", borders.join("; ")),
     };
     format!(
-        "NLL of final models less the baseline's, over the positions that the teacher finds easy, medium and \
-         hard by its own NLL{borders}. Bars are {bars}. Below zero an arm is better."
+        "NLL of final models minus the baseline's, over the positions that the teacher finds easy, medium and \
+         hard by its own NLL{borders}. Bars are {bars}. Below zero, an arm is better than the baseline."
     )
 }
 
@@ -103,7 +103,7 @@ fn panel(comparison: &Comparison<'_>, arms: &[&Arm<'_>], set: usize) -> Option<P
     let name = &comparison.results.sets[set].name;
     Some(Panel {
         heading: format!(
-            "NLL less that of {} on {name}, nats per token",
+            "NLL minus that of {} on {name}, nats per token",
             comparison.results.baseline
         ),
         x: Axis::names((0..n_buckets).map(|bucket| (bucket_name(bucket).to_owned(), None))),

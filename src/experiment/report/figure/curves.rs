@@ -36,8 +36,8 @@ pub(crate) fn curves(
     let drawn: Vec<Drawn<'_>> = drawn.filter(|arm| !arm.mean.is_empty()).collect();
     let (name, over) = match axis {
         XAxis::Step => ("curves-steps", "optimizer steps"),
-        XAxis::Tokens => ("curves-tokens", "tokens learnt from"),
-        XAxis::Seconds => ("curves-time", "time of the steps"),
+        XAxis::Tokens => ("curves-tokens", "training tokens"),
+        XAxis::Seconds => ("curves-time", "time spent in steps"),
     };
     let panel = panel(&drawn, axis)?;
     Some(Figure {
@@ -187,11 +187,11 @@ fn shows(comparison: &Comparison<'_>, drawn: &[Drawn<'_>], over: &str) -> String
     if drawn.iter().any(|arm| !arm.decayed.is_empty()) {
         let set = comparison.first_set();
         text += &format!(
-            " Hollow marks are models whose learning rate has been decayed to its end, evaluated on {set}."
+            " Hollow marks are models whose learning rate has fully decayed, evaluated on {set}."
         );
     }
     if drawn.iter().any(|arm| arm.stage_2.is_some()) {
-        text += " A dashed line marks where an arm goes from labels to tokens.";
+        text += " A dashed line marks where an arm switches from labels to tokens.";
     }
     text
 }
@@ -208,7 +208,7 @@ fn pace(comparison: &Comparison<'_>) -> String {
     match paces.is_empty() {
         true => String::new(),
         false => format!(
-            " A step took from {} to {} s, run by run: as far as that is the load of the machine, this figure compares it, and not the arms.",
+            " Depending on the run, a step took {} to {} s: as far as that reflects the load of the machine, this figure compares the load, not the arms.",
             fixed(least, 3),
             fixed(most, 3)
         ),
@@ -218,16 +218,16 @@ fn pace(comparison: &Comparison<'_>) -> String {
 fn hides(comparison: &Comparison<'_>, axis: XAxis) -> String {
     let own = match axis {
         XAxis::Step | XAxis::Tokens => {
-            "What labelling and the teacher's own training cost is not in it.".to_owned()
+            "The costs of labelling and of the teacher's own training are not included.".to_owned()
         }
         XAxis::Seconds => format!(
-            "Only the time of the steps is counted: neither validations, nor labelling, nor the \
-             teacher's own training; and it is that of the machine, with whatever else ran on it.{}",
+            "Only the time spent in training steps is counted, not validation, labelling or the teacher's own \
+             training; it depends on what else ran on the machine.{}",
             pace(comparison)
         ),
     };
     format!(
-        "{own} Before its decay a model is worse than what it would be decayed: compare marks with \
-         marks, and not marks with lines, whose text may be another one too. The first fall is cut off."
+        "{own} Before its decay a model is worse than it would be after it: compare marks with marks, not with \
+         lines, which may also be for a different text. The initial drop is cut off."
     )
 }

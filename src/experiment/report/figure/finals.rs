@@ -15,11 +15,11 @@ pub(crate) fn finals(comparison: &Comparison<'_>) -> Option<Figure> {
         name: "final",
         label: "Final NLL of every arm and seed".to_owned(),
         picture: Picture::of(Vec::new(), panels.chunks(2).map(<[Panel]>::to_vec).collect()),
-        shows: "NLL of each final model, a mark a seed, and the mean over seeds as an upright line; the dashed \
+        shows: "NLL of each final model, one mark per seed, and the mean over seeds as a vertical line; the dashed \
             line is the baseline's mean. Further left is better."
             .to_owned(),
-        hides: "The axis does not begin at zero, so lengths are not to be compared, only places. A spread of \
-            a few seeds says little about the next seed."
+        hides: "The axis does not start at zero, so compare positions, not lengths. The spread of a few seeds says \
+            little about the next one."
             .to_owned(),
         data: data(comparison),
     })

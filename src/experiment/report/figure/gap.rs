@@ -30,7 +30,7 @@ pub(crate) fn gap(curves: &[ArmCurve]) -> Option<Figure> {
     });
     let zero = Shape::dashes(vec![(0.0, 0.0), (end, 0.0)], 1.6, Paint::Arm(0));
     let panel = Panel {
-        heading: format!("NLL less that of {name}, nats per token"),
+        heading: format!("NLL minus that of {name}, nats per token"),
         x: Axis::of(0.0..=end, XAxis::Step.unit(end)),
         y: Axis::values(range_of(settled.into_iter().chain([0.0]))?),
         heights: [284.0, 234.0],
@@ -38,10 +38,10 @@ pub(crate) fn gap(curves: &[ArmCurve]) -> Option<Figure> {
     };
     Some(Figure {
         name: "difference",
-        label: format!("Validation NLL of every arm less that of {name}"),
+        label: format!("Validation NLL of every arm minus that of {name}"),
         picture: Picture::of(legend, vec![vec![panel]]),
         shows: format!(
-            "Mean validation NLL of an arm less that of {name} after the same number of steps; below zero the arm is ahead."
+            "Mean validation NLL of an arm minus that of {name} after the same number of steps; below zero the arm is ahead."
         ),
         hides: "Models here are not decayed until the last steps, where the learning rates fall for all arms alike. \
             The mean is over the seeds that both have; their spread is in the figures of the final models."

@@ -48,12 +48,13 @@ pub(crate) fn shares(comparison: &Comparison<'_>) -> Option<Figure> {
         picture: Picture::of(legend, vec![vec![panel(&lines, target)?]]),
         shows: format!(
             "NLL on {set} of models decayed after a fraction of the steps of a whole run ({bars}). The dashed line is \
-             the baseline\u{2019}s final NLL; a hollow mark is where an arm\u{2019}s mean comes down to that of the same seeds, \
-             between branches by a straight line."
+             the baseline\u{2019}s final NLL; a hollow mark is where an arm\u{2019}s mean reaches the \
+             baseline\u{2019}s over the same seeds, interpolated linearly between branches."
         ),
-        hides: "A seed that an arm has not finished is left out of its line. Steps are not cost: an arm\u{2019}s labels and its teacher are paid for before the first of them. The crossing of \
-            the mean need not be the mean of the crossings of the seeds, which the table has. An arm that is under \
-            the line at its first branch crosses somewhere before it, unseen."
+        hides: "Seeds that an arm has not finished are left out of its line. Steps are not cost: an arm\u{2019}s \
+            labels and teacher are paid for before the first step. The point where the mean crosses need not be the \
+            mean of the points where the seeds cross, which is in the table. An arm that is below the line at its \
+            first branch crosses it somewhere before that branch."
             .to_owned(),
         data: data(&lines),
     })

@@ -27,11 +27,11 @@ pub(crate) fn variance(arms: &[ArmVariance]) -> Option<Figure> {
         picture: Picture::of(legend, panels.chunks(2).map(<[Panel]>::to_vec).collect()),
         shows: "Variance over the positions of a step, smoothed, of the one-hot loss (dashed: \u{2212} log q of the target) and of the \
             soft-label loss (solid: the cross-entropy with the teacher\u{2019}s distribution) on the same positions, while an arm \
-            learns from labels; means over seeds. A solid line below its dashed one means that soft labels scatter less. \
+            learns from labels; means over seeds. A solid line below its dashed one means that soft labels have less variance. \
             Easy, medium and hard are by the teacher\u{2019}s NLL of the position."
             .to_owned(),
-        hides: "A bound on any error: positions of a sequence are correlated, not independent examples, and what a soft \
-            label costs by being wrong, the teacher\u{2019}s distance from the data, is not in its variance."
+        hides: "A bound on the error: positions of a sequence are correlated, not independent examples, and the bias \
+            of soft labels, the teacher\u{2019}s distance from the data, is not part of their variance."
             .to_owned(),
         data: data(arms),
     })

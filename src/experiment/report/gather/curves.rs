@@ -74,7 +74,7 @@ fn read_runs(
         let path = root.join(&run.dir).join(METRICS_NAME);
         if !path.is_file() {
             notes.push(format!(
-                "no curve of {}, seed {}: {} is not there",
+                "no curve for {}, seed {}: {} does not exist",
                 arm.name(),
                 run.seed,
                 path.display()

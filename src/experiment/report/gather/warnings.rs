@@ -27,7 +27,7 @@ pub(crate) fn warnings(
         }
         if let Err(error) = check_sealed(&dir.join("final")) {
             damaged.push(format!(
-                "The model of {}, seed {}, is no longer the one that these numbers are of: {error}.",
+                "The model of {}, seed {}, has changed since these numbers were computed: {error}.",
                 arm.name(),
                 run.seed
             ));
@@ -36,8 +36,8 @@ pub(crate) fn warnings(
     if !same_text.is_empty() {
         let names: Vec<&str> = same_text.into_iter().collect();
         warnings.push(format!(
-            "The validation text of {} is text that these arms are trained on: their validation NLL says how well they \
-             learnt it, and not how they do on new text.",
+            "The validation text of {} is text that these arms are trained on: their validation NLL shows how well \
+             they learnt it, not how they do on new text.",
             names.join(", ")
         ));
     }
@@ -63,8 +63,8 @@ fn held_out_warning(inputs: &ReportInputs) -> Result<Option<String>, ReportError
     let seen = sources.and_then(|sources| sources.seen(&corpus));
     Ok(seen.map(|_| {
         format!(
-            "The labels called held out ({}) are of text that the teacher was trained on: what is said of its divergence \
-             from the data does not hold there.",
+            "The labels given as held out ({}) are of text that the teacher was trained on: the bounds on its \
+             divergence from the data do not hold there.",
             labels.display()
         )
     }))

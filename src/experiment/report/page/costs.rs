@@ -36,7 +36,7 @@ fn arms_table(comparison: &Comparison<'_>) -> String {
     };
     let rows: Vec<Vec<String>> = comparison.arms.iter().map(row).collect();
     table(
-        "Arms: what each sets over the common configuration, and what its labels cost before the first step. Labelling is timed at teacher.label_tokens_per_s, or else at the pace of the teacher\u{2019}s own training.",
+        "Arms: what each changes in the common configuration, and what its labels cost before the first step. Labelling time assumes teacher.label_tokens_per_s, or else the speed of the teacher\u{2019}s own training.",
         &cells([
             "Arm",
             "Settings",
@@ -79,9 +79,9 @@ fn operations_table(comparison: &Comparison<'_>) -> String {
     };
     let rows: Vec<Vec<String>> = comparison.arms.iter().map(row).collect();
     table(
-        "Floating point operations of a whole run with everything counted: 6 a parameter and token of training, 2 of labels and \
-         scores. A teacher is trained, and labels are made, once for all runs; here each arm pays for them alone, and of the \
-         labels for those that its steps read.",
+        "Floating-point operations of a whole run, everything included: 6 per parameter and token for training, 2 \
+         for labels and scores. The teacher is trained, and labels are made, once for all runs; here each arm is \
+         charged for the whole teacher, and for the labels that its steps read.",
         &cells([
             "Arm",
             "Its steps",
@@ -128,7 +128,7 @@ fn finals_table(comparison: &Comparison<'_>) -> String {
     };
     let rows: Vec<Vec<String>> = comparison.arms.iter().map(row).collect();
     let spread = match comparison.has_spread() {
-        true => " Means over seeds, \u{b1} a standard deviation.",
+        true => " Means over seeds, \u{b1} one standard deviation.",
         false => "",
     };
     let caption = format!(
@@ -154,7 +154,7 @@ fn runs_table(comparison: &Comparison<'_>) -> String {
         "Tokens",
         "FLOPs",
         "Time",
-        "Seconds a step",
+        "Seconds per step",
         "Directory",
     ]));
     let runs = comparison
@@ -168,9 +168,9 @@ fn runs_table(comparison: &Comparison<'_>) -> String {
         })
         .collect();
     let caption = format!(
-        "Every decayed model of every run, the whole runs in bold. Accuracy and calibration error on {}. \
-         FLOPs and time are of training, the steps before a branch included; time is that of the machine with whatever else \
-         ran on it, which shows in seconds a step.",
+        "Every decayed model of every run, with whole runs in bold. Accuracy and calibration error are on {}. FLOPs \
+         and time are for training, including the steps before a branch; time depends on what else ran on the \
+         machine, as the seconds per step show.",
         comparison.first_set()
     );
     format!(

@@ -54,7 +54,7 @@ pub(super) fn section(
 fn budgets_table(comparison: &Comparison<'_>) -> String {
     let mut heads = cells(["Arm"]);
     heads.extend(Budget::ALL.map(|budget| escape(&upper_first(budget.name()))));
-    heads.push("Seconds a step".to_owned());
+    heads.push("Seconds per step".to_owned());
     let cell = |arm: &Arm<'_>, budget| {
         let reach = comparison.results.reach(arm.data, budget);
         or_none(reach.map(|reach| reach_text(&reach.by_seed)))
@@ -70,11 +70,12 @@ fn budgets_table(comparison: &Comparison<'_>) -> String {
     let of_base = comparison.baseline();
     let pace_of_base = of_base.map_or(NONE.to_owned(), |arm| pace_text(comparison, arm));
     let caption = format!(
-        "How much of what a whole run of {base} costs is spent when an arm is as good as its final model: means over the \
-         seeds that get there. With teacher: its training and the scores of a selection are counted from the first step, as \
-         if this one arm had to pay for them, and of the labels those that were read until then. Above 100\u{202f}% an arm costs more than {base}. \
-         Compare FLOPs: seconds are those of the machine with whatever else ran on it. Seconds a step, from the quickest \
-         run of an arm to the slowest, show how even that was; {base} took {pace_of_base}."
+        "What an arm has cost when it is as good as the final model of {base}, as a percentage of a whole run of \
+         {base}: means over the seeds that get there. With teacher: the teacher\u{2019}s training and the scores of \
+         a selection are counted from the first step, as if this arm alone had to pay for them, and so are the \
+         labels read up to that point. Above 100\u{202f}% an arm costs more than {base}. Compare FLOPs: seconds \
+         depend on what else ran on the machine. Seconds per step, from the fastest run of an arm to the slowest, \
+         show how much they varied; {base} took {pace_of_base}."
     );
     table(&caption, &heads, &rows, 1)
 }

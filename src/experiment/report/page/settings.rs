@@ -21,7 +21,7 @@ pub(super) fn section(contents: &Contents<'_>) -> Option<Section> {
                 .collect()
         };
         let rows: Vec<Vec<String>> = settings.by_arm.iter().map(row).collect();
-        let caption = "What differs between arms, by the keys of run.toml, defaults filled in. Keys of labels are what their plan says.";
+        let caption = "What differs between arms, by key of run.toml, with defaults filled in. Settings of labels come from their plan.";
         body += &table(caption, &heads, &rows, rows[0].len());
     }
     if !settings.common.is_empty() {

@@ -61,7 +61,8 @@ fn sentences(comparison: &Comparison<'_>) -> Vec<String> {
     said.extend(reach_sentence(comparison));
     if !comparison.has_spread() {
         said.push(
-            "There is one seed only: how much of a difference is chance is not known.".to_owned(),
+            "There is only one seed, so it is unknown how much of a difference is chance."
+                .to_owned(),
         );
     }
     said
@@ -284,12 +285,12 @@ fn headline_table(comparison: &Comparison<'_>) -> String {
         false => "",
     };
     let caption = format!(
-        "{spread}Difference: to {base} of the same seed, nats per token.{}",
+        "{spread}Difference: from {base} of the same seed, nats per token.{}",
         match has_branches {
             true => format!(
                 " As good at: fraction of the steps at which {} reaches {base}\u{2019}s final NLL, mean over the seeds that reach it.",
                 match comparison.results.is_by_validation() {
-                    true => "a validation on the way, not decayed,",
+                    true => "a validation during the run, not decayed,",
                     false => "a decayed model",
                 }
             ),
