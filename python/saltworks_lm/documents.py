@@ -34,17 +34,17 @@ def read_documents(root: AnyPath) -> pa.Table:
             f"{path} has format version {index.get('format_version')}, this version reads {_VERSION}: upgrade"
         )
     if index.get("manifest_blake3") != hash_bytes((root / "manifest.json").read_bytes()):
-        raise NotFinishedError(f"{path} is of other shards than the labels have now: saltworks finalize {root}")
+        raise NotFinishedError(f"{path} is of other shards than the labels now have: saltworks finalize {root}")
     try:
         tables = [_part(root, part) for part in index["parts"]]
         n_documents = index["n_documents"]
     except (KeyError, TypeError) as error:
-        raise DamagedError(f"{path} is no index of documents: {type(error).__name__} {error}") from error
+        raise DamagedError(f"{path} is not an index of documents: {type(error).__name__} {error}") from error
     if not tables:
         raise DamagedError(f"{path} lists no file")
     documents = pa.concat_tables(tables)
     if documents.num_rows != n_documents:
-        raise DamagedError(f"{path} says {n_documents} documents, its files have {documents.num_rows}")
+        raise DamagedError(f"{path} says {n_documents} documents, but its files have {documents.num_rows}")
     return documents
 
 
@@ -55,12 +55,12 @@ def _part(root: AnyPath, part: dict[str, Any]) -> pa.Table:
     n_bytes = path.stat().st_size
     if n_bytes != part["bytes"]:
         raise DamagedError(
-            f"{path} has {n_bytes} bytes, documents.json says {part['bytes']}: saltworks finalize {root}"
+            f"{path} has {n_bytes} bytes, but documents.json says {part['bytes']}: saltworks finalize {root}"
         )
     try:
         table = pq.read_table(path.open() if isinstance(path, RemotePath) else path)
     except (pa.ArrowException, OSError) as error:
         raise DamagedError(f"{path} cannot be read as Parquet ({error}): saltworks finalize {root}") from error
     if table.num_rows != part["rows"]:
-        raise DamagedError(f"{path} has {table.num_rows} rows, documents.json says {part['rows']}")
+        raise DamagedError(f"{path} has {table.num_rows} rows, but documents.json says {part['rows']}")
     return table

@@ -302,12 +302,12 @@ class Labels:
         ours = self.plan.tokenizer_fingerprint
         if fingerprint is not None and ours is not None and fingerprint != ours:
             raise MismatchError(
-                f"{self.path} is of the tokenizer {ours}, the model of {fingerprint}: "
+                f"{self.path} was made with the tokenizer {ours}, but the model's is {fingerprint}: "
                 "label with a teacher of the model's tokenizer"
             )
         if vocab_size is not None and vocab_size < self.vocab_size:
             raise MismatchError(
-                f"{self.path} has ids below {self.vocab_size}, the model {vocab_size} logits: "
+                f"{self.path} has ids below {self.vocab_size}, but the model has {vocab_size} logits: "
                 "label with a teacher of the model's vocabulary (or --mask-vocab-padding)"
             )
 
@@ -413,7 +413,9 @@ def _check_joinable(first: Labels, other: Labels) -> None:
         ("sequence_bos", first.plan.sequences.sequence_bos, other.plan.sequences.sequence_bos),
     ]:
         if ours != theirs:
-            raise MismatchError(f"{first.path} has {what} {ours}, {other.path} {theirs}: their sequences do not join")
+            raise MismatchError(
+                f"{first.path} has {what} {ours}, but {other.path} has {theirs}: their sequences cannot be joined"
+            )
 
 
 def verify(path: str | PathLike[str], *arguments: str) -> str:

@@ -176,8 +176,8 @@ class Readers:
         """
         if n < self.step_size:
             raise ValueError(
-                f"{n} sequences are less than a step of {self.world_size} ranks at batch {self.batch_size} "
-                f"({self.step_size}): {self.step_size - n} are missing; label more, or take a smaller batch"
+                f"{n} sequences are fewer than a step of {self.world_size} ranks at batch {self.batch_size} "
+                f"({self.step_size}): {self.step_size - n} are missing; label more, or use a smaller batch"
             )
         return islice(self._all_steps(n, start), self.worker, None, self.n_workers)
 

@@ -107,7 +107,7 @@ class Plan:
         try:
             return _plan(path, raw)
         except (KeyError, TypeError, ValueError) as error:
-            raise DamagedError(f"{path} is no plan of labels: {type(error).__name__} {error}") from error
+            raise DamagedError(f"{path} is not a plan of labels: {type(error).__name__} {error}") from error
 
     def row_groups(self) -> Iterator[tuple[int, int, int]]:
         """(shard, row group in it, rows) of each row group, in order."""
@@ -252,7 +252,7 @@ def read_set(root: AnyPath) -> tuple[tuple[Plan, ...], Manifest]:
     expected = list(range(sum(plan.layout.n_shards for plan in plans)))
     if sorted(manifest.files) != expected:
         raise DamagedError(
-            f"{root / 'manifest.json'} lists {len(manifest.files)} shards, the plans say {len(expected)}: "
+            f"{root / 'manifest.json'} lists {len(manifest.files)} shards, but the plans have {len(expected)}: "
             f"saltworks verify {root}"
         )
     sizes = _sizes(root) if isinstance(root, RemotePath) else None
@@ -274,11 +274,11 @@ def _sizes(root: RemotePath) -> dict[str, int]:
 
 def _read_plans(root: AnyPath) -> tuple[Plan, ...]:
     if not root.is_dir():
-        found = "is a file: give the directory that plan.json is in" if root.exists() else "is not there"
+        found = "is a file: give the directory that plan.json is in" if root.exists() else "does not exist"
         raise FileNotFoundError(f"{root} {found}")
     if not (root / "plan.json").is_file():
         there = ", ".join(sorted(path.name for path in root.iterdir())[:3]) or "nothing"
-        raise FileNotFoundError(f"{root} holds {there}, and no plan.json: give a directory of labels")
+        raise FileNotFoundError(f"{root} contains {there}, but no plan.json: give a directory of labels")
     plans = [Plan.read(root / "plan.json")]
     while (path := root / f"plan-{len(plans):05}.json").is_file():
         plans.append(Plan.read(path))
@@ -300,13 +300,13 @@ def _read_manifest(root: AnyPath) -> Manifest:
             raw=raw,
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise DamagedError(f"{path} is no manifest of labels: {type(error).__name__} {error}") from error
+        raise DamagedError(f"{path} is not a manifest of labels: {type(error).__name__} {error}") from error
 
 
 def _file(raw: Mapping[str, Any]) -> File:
     parts = Path(raw["name"]).parts
     if len(parts) != 2 or parts[0] not in ("scores", "positions"):
-        raise ValueError(f"{raw['name']!r} is no name of a file of labels")
+        raise ValueError(f"{raw['name']!r} is not a name for a file of labels")
     return File(raw["name"], _count(raw["bytes"]), raw["blake3"])
 
 
@@ -326,10 +326,10 @@ def _check_segments(root: AnyPath, plans: tuple[Plan, ...], manifest: Mapping[st
             ("n_shards", layout.n_shards),
         ]:
             if segment.get(field) != ours:
-                raise DamagedError(f"{plan.path} says {field} {ours}, manifest.json {segment.get(field)}")
+                raise DamagedError(f"{plan.path} says {field} {ours}, but manifest.json {segment.get(field)}")
     n_rows = sum(plan.sequences.n_rows for plan in plans)
     if manifest["n_rows"] != n_rows:
-        raise DamagedError(f"{root}: the plans say {n_rows} rows, manifest.json {manifest['n_rows']}")
+        raise DamagedError(f"{root}: the plans have {n_rows} rows, but manifest.json {manifest['n_rows']}")
 
 
 def _check_size(root: AnyPath, file: File, sizes: Mapping[str, int] | None) -> None:
@@ -342,7 +342,7 @@ def _check_size(root: AnyPath, file: File, sizes: Mapping[str, int] | None) -> N
     if got is None:
         raise DamagedError(f"{path} is missing: fetch it again, or label its shard again (saltworks label)")
     if got != file.n_bytes:
-        raise DamagedError(f"{path} has {got} bytes, manifest.json says {file.n_bytes}: fetch it again")
+        raise DamagedError(f"{path} has {got} bytes, but manifest.json says {file.n_bytes}: fetch it again")
 
 
 #: Settings that each Parquet file repeats in its metadata, as `saltworks.<name>`, and their place in the plan.
@@ -370,7 +370,9 @@ def check_footer(path: AnyPath, footer: Mapping[bytes, bytes] | None, plan: Plan
         text = ours if isinstance(ours, str) else json.dumps(ours, separators=(",", ":"))
         if got is None or (got.decode(errors="replace") != text and not _same(got, ours)):
             found = "nothing" if got is None else got.decode(errors="replace")
-            raise DamagedError(f"{path}: its footer says {name} {found}, the plan {text}; is it of other labels?")
+            raise DamagedError(
+                f"{path}: its footer says {name} {found}, but the plan says {text}; is it of other labels?"
+            )
 
 
 def _same(text: bytes, value: Any) -> bool:

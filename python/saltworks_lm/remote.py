@@ -91,7 +91,7 @@ class RemotePath:
         """Its size and modification time."""
         info = self._info()
         if info.type != fs.FileType.File:
-            raise FileNotFoundError(f"{self} is not there")
+            raise FileNotFoundError(f"{self} does not exist")
         return _Facts(info.size, info.mtime_ns or 0)
 
     def read_bytes(self) -> bytes:
@@ -163,7 +163,7 @@ def _fetch(source: RemotePath, target: Path) -> None:
     if temporary.stat().st_size != facts.st_size:
         n_bytes = temporary.stat().st_size
         temporary.unlink()
-        raise OSError(f"{source}: {n_bytes} of {facts.st_size} bytes came: try again")
+        raise OSError(f"{source}: only {n_bytes} of {facts.st_size} bytes arrived: try again")
     stamp.unlink(missing_ok=True)
     os.replace(temporary, target)
     stamp.write_text(now)

@@ -122,7 +122,7 @@ class Files:
             scalars |= {name: table[name].to_pylist() for name in table.column_names if name != "seq_id"}
             of_scores = table["seq_id"].to_numpy()
             if not np.array_equal(scalars.setdefault("seq_id", of_scores), of_scores):
-                raise DamagedError(f"{self.path('scores', place)} has other sequences than the positions beside it")
+                raise DamagedError(f"{self.path('scores', place)} has other sequences than its positions")
         if lists:
             _check(self.path("positions", place), place, lists)
         return RowGroup(place, lists, scalars)
@@ -142,7 +142,7 @@ class Files:
             if isinstance(error, FileNotFoundError):
                 raise
             if isinstance(path, RemotePath) and isinstance(error, OSError):
-                raise OSError(f"{path}, row group {place.group}: {error}; check the connection and go on") from error
+                raise OSError(f"{path}, row group {place.group}: {error}; check the connection and retry") from error
             raise DamagedError(
                 f"{path}, row group {place.group}: {error}; fetch it again, or find what else is damaged with "
                 f"saltworks verify {self.root}"
@@ -150,7 +150,7 @@ class Files:
         missing = [name for name in columns if name not in table.column_names]
         if missing or table.num_rows != place.n_rows:
             raise DamagedError(
-                f"{path}, row group {place.group}: {table.num_rows} rows where the plan says {place.n_rows}"
+                f"{path}, row group {place.group}: {table.num_rows} rows, but the plan has {place.n_rows}"
                 + (f", and no column {', '.join(missing)}" if missing else "")
             )
         return table
@@ -243,9 +243,9 @@ def _check_values(where: str, name: str, values: Array, plan: Plan) -> None:
     if name in ("input_ids", "topk_ids", "sampled_ids"):
         # Ids of the text must be within the labelled vocabulary.
         if int(values.max()) >= plan.vocab_size:
-            raise DamagedError(f"{where}: {name} has id {values.max()}, the vocabulary {plan.vocab_size} ids")
+            raise DamagedError(f"{where}: {name} has id {values.max()}, but the vocabulary has {plan.vocab_size} ids")
     elif name in ("topk_logprobs", "target_logprob"):
         if not values.max() <= _MOST_NATS:
             raise DamagedError(f"{where}: {name} goes up to {values.max()}, expected nats of at most 0")
     elif name == "tail_mass" and not (values.min() >= 0.0 and values.max() <= 1.0 + _MOST_NATS):
-        raise DamagedError(f"{where}: tail_mass is {values.min()} to {values.max()}, expected a share in [0, 1]")
+        raise DamagedError(f"{where}: tail_mass is {values.min()} to {values.max()}, expected a fraction in [0, 1]")

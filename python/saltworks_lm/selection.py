@@ -81,7 +81,7 @@ def _opened(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path)
     except pa.ArrowInvalid as error:
-        raise DamagedError(f"{path} is no Parquet file ({error}): give one with a column seq_id") from error
+        raise DamagedError(f"{path} is not a Parquet file ({error}): give one with a column seq_id") from error
 
 
 def _from_file(path: Path) -> tuple[npt.NDArray[np.generic], str]:
@@ -89,7 +89,7 @@ def _from_file(path: Path) -> tuple[npt.NDArray[np.generic], str]:
     names = file.schema_arrow.names
     kind = (file.metadata.metadata or {}).get(b"saltworks.file", b"selection")
     if kind != b"selection":
-        raise DamagedError(f"{path} is a file of labels ({kind.decode()}), and no selection")
+        raise DamagedError(f"{path} is a file of labels ({kind.decode()}), not a selection")
     if "seq_id" not in names:
         raise DamagedError(f"{path} has no column seq_id, only {', '.join(names)}")
     table = file.read(columns=[name for name in ("seq_id", "kept") if name in names])
@@ -118,5 +118,5 @@ def _checked(seq_ids: npt.NDArray[np.generic], what: str) -> npt.NDArray[np.uint
     ascending = np.sort(seq_ids.astype(np.uint64))
     twice = np.flatnonzero(ascending[1:] == ascending[:-1])
     if len(twice):
-        raise DamagedError(f"{what}: seq_id {ascending[twice[0]]} is there twice")
+        raise DamagedError(f"{what}: seq_id {ascending[twice[0]]} appears twice")
     return ascending

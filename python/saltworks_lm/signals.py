@@ -59,9 +59,9 @@ def signals_of_logits(
     if z.ndim != 2 or y.shape != z.shape[:1] or not np.issubdtype(z.dtype, np.floating):
         raise ValueError(f"logits {z.shape} of {z.dtype} and targets {y.shape}: expected floats [T, V] and [T]")
     if len(y) and not (y.min() >= 0 and y.max() < z.shape[1]):
-        raise ValueError(f"targets go from {y.min()} to {y.max()}, the logits are of {z.shape[1]} ids")
+        raise ValueError(f"targets go from {y.min()} to {y.max()}, but the logits cover {z.shape[1]} ids")
     if np.isnan(z).any() or np.isposinf(z).any():
-        raise ValueError("logits hold NaN or +inf: expected finite numbers, or -inf for an impossible id")
+        raise ValueError("logits contain NaN or +inf: expected finite numbers, or -inf for an impossible id")
     n_rows = max(1, _PIECE // max(z.shape[1], 1))
     starts = range(0, len(y), n_rows)
     parts = [_piece(z[t : t + n_rows], y[t : t + n_rows], top_k, temperatures, samples, seq_id, t) for t in starts]

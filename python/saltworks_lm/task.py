@@ -104,7 +104,7 @@ def run_program(
         results.seek(0)
         printed = results.read()
     if code != 0:
-        message = "\n".join(said) or "it said nothing"
+        message = "\n".join(said) or "it printed nothing"
         raise ProgramError(f"saltworks {arguments[0]}: {message}", 75 if code < 0 else code)
     return printed
 

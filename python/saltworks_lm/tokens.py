@@ -83,7 +83,7 @@ class TokenCorpus:
         bin_path, idx_path = _megatron_pair(self.path)
         if bin_path.is_file() and idx_path.is_file():
             if dtype is not None or eod is not None:
-                raise MismatchError(f"{idx_path} says dtype and documents itself: leave out dtype and eod")
+                raise MismatchError(f"{idx_path} itself records dtype and documents: leave out dtype and eod")
             self.tokens, self.document_starts = _open_megatron(bin_path, idx_path)
             self.files: tuple[Path, ...] = (bin_path, idx_path)
         else:
@@ -98,7 +98,7 @@ class TokenCorpus:
     def _check_json(self, path: Path) -> None:
         for name, ours in [("n_tokens", self.n_tokens), ("n_documents", self.n_documents)]:
             if self._json is not None and self._json.get(name) != ours:
-                raise DamagedError(f"{path} says {name} {self._json.get(name)}, the token files have {ours}")
+                raise DamagedError(f"{path} says {name} {self._json.get(name)}, but the token files have {ours}")
 
     @property
     def n_tokens(self) -> int:
@@ -150,10 +150,10 @@ class TokenCorpus:
             fields.append(("tokenizer", plan.tokenizer_fingerprint, self.tokenizer_fingerprint))
         for name, expected, got in fields:
             if expected != got:
-                raise MismatchError(f"{plan.path} is of a corpus with {name} {expected}, {self.path} has {got}")
+                raise MismatchError(f"{plan.path} is of a corpus with {name} {expected}, but {self.path} has {got}")
         view = self.sequences(cut.seq_len, cut.packing, cut.sequence_bos)
         if len(view) != cut.n_total:
-            raise MismatchError(f"{plan.path} has {cut.n_total} sequences, {self.path} is cut into {len(view)}")
+            raise MismatchError(f"{plan.path} has {cut.n_total} sequences, but {self.path} is cut into {len(view)}")
         return view
 
 
@@ -287,7 +287,9 @@ def _copied(path: AnyPath, cache: Path | None) -> Path:
     if path.is_file():
         return fetched(path, (), cache) / path.name
     if not path.is_dir():
-        raise FileNotFoundError(f"{path} is not there: give the URL of a directory of saltworks tokenize, or of a file")
+        raise FileNotFoundError(
+            f"{path} does not exist: give the URL of a directory of saltworks tokenize, or of a file"
+        )
     if not (path / "tokens.bin").is_file():
         raise FileNotFoundError(f"{path} has no tokens.bin and tokens.idx: give a directory of saltworks tokenize")
     return fetched(path, ("tokens.bin", "tokens.idx", "corpus.json"), cache)
@@ -302,15 +304,15 @@ def _megatron_pair(path: Path) -> tuple[Path, Path]:
 def _refuse_what_is_no_raw_file(path: Path, bin_path: Path, idx_path: Path) -> None:
     if path.is_dir():
         if any(path.glob("*.parquet")):
-            raise MismatchError(f"{path} holds Parquet, which has no place by position: saltworks tokenize it")
+            raise MismatchError(f"{path} contains Parquet, which cannot be read by position: saltworks tokenize it")
         raise FileNotFoundError(f"{path} has no tokens.bin and tokens.idx: give a directory of saltworks tokenize")
     if path.suffix == ".parquet":
-        raise MismatchError(f"{path} is Parquet, which has no place by position: saltworks tokenize it")
+        raise MismatchError(f"{path} is Parquet, which cannot be read by position: saltworks tokenize it")
     if idx_path.is_file() or (bin_path.is_file() and not path.is_file()):
         there, missing = (bin_path, idx_path) if bin_path.is_file() else (idx_path, bin_path)
-        raise FileNotFoundError(f"{there} needs {missing.name} beside it, which is not there")
+        raise FileNotFoundError(f"{there} needs {missing.name} next to it, which does not exist")
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is not there")
+        raise FileNotFoundError(f"{path} does not exist")
 
 
 def _open_megatron(bin_path: Path, idx_path: Path) -> tuple[Array, npt.NDArray[np.int64]]:
@@ -326,7 +328,7 @@ def _open_megatron(bin_path: Path, idx_path: Path) -> tuple[Array, npt.NDArray[n
             "give the two that were written together, or fetch them again"
         )
     if documents[0] != 0 or documents[-1] != len(lengths) or (np.diff(documents) < 0).any():
-        raise DamagedError(f"{idx_path}: its document entries do not rise from 0 to {len(lengths)}")
+        raise DamagedError(f"{idx_path}: its document entries do not increase from 0 to {len(lengths)}")
     boundaries = np.concatenate([[0], lengths.cumsum(dtype=np.int64)])
     return _map(bin_path, dtype, 0, n_bytes // width), boundaries[documents].astype(np.int64)
 
@@ -334,16 +336,16 @@ def _open_megatron(bin_path: Path, idx_path: Path) -> tuple[Array, npt.NDArray[n
 def _read_idx(path: Path) -> tuple[Any, Array, Array, Array]:
     content = path.read_bytes()
     if not content.startswith(_MAGIC) or len(content) < 34:
-        raise DamagedError(f"{path} is no index of Megatron (MMIDIDX): give the .idx that was written with the .bin")
+        raise DamagedError(f"{path} is not a Megatron index (MMIDIDX): give the .idx that was written with the .bin")
     version = int(np.frombuffer(content, "<u8", 1, 9)[0])
     n_sequences, n_entries = (int(n) for n in np.frombuffer(content, "<u8", 2, 18))
     if version != 1 or content[17] not in _OF_CODE:
-        raise DamagedError(f"{path}: version {version} and type {content[17]}, expected 1 and a type of integers")
+        raise DamagedError(f"{path}: version {version} and type {content[17]}, expected 1 and an integer type")
     expected = 34 + 12 * n_sequences + 8 * n_entries
     # Multimodal data sets have a mode for each sequence after the tables: for text all are 0.
     modes = content[expected:]
     if n_entries < 1 or len(content) < expected or len(modes) not in (0, n_sequences) or any(modes):
-        raise DamagedError(f"{path} has {len(content)} bytes, its tables of text take {expected}: fetch it again")
+        raise DamagedError(f"{path} has {len(content)} bytes, but its tables for text take {expected}: fetch it again")
     lengths = np.frombuffer(content, "<i4", n_sequences, 34)
     pointers = np.frombuffer(content, "<i8", n_sequences, 34 + 4 * n_sequences)
     return _OF_CODE[content[17]], lengths, pointers, np.frombuffer(content, "<i8", n_entries, 34 + 12 * n_sequences)
@@ -362,14 +364,14 @@ def _open_raw(path: Path, dtype: str | None) -> Array:
     if llm_c is not None:
         n_bytes = 1024 + int(header[2]) * np.dtype(llm_c).itemsize
         if path.stat().st_size != n_bytes:
-            raise DamagedError(f"{path}: its header says {n_bytes} bytes, it has {path.stat().st_size}")
+            raise DamagedError(f"{path}: its header says {n_bytes} bytes, but it has {path.stat().st_size}")
         return _map(path, llm_c, 1024, int(header[2]))
     if dtype is not None and dtype not in _OF_NAME:
         raise ValueError(f"dtype is {dtype!r}, expected one of {', '.join(_OF_NAME)}")
     of_ids = _OF_NAME[dtype or "u16"]
     n_tokens, left = divmod(path.stat().st_size, np.dtype(of_ids).itemsize)
     if left:
-        raise DamagedError(f"{path}: {path.stat().st_size} bytes are no whole number of {dtype or 'u16'} ids")
+        raise DamagedError(f"{path}: {path.stat().st_size} bytes are not a whole number of {dtype or 'u16'} ids")
     return _map(path, of_ids, 0, n_tokens)
 
 

@@ -144,7 +144,7 @@ class LabelWriter:
             raise ValueError(f"groups {sorted(unknown)}: expected some of stats, topk, samples")
         if (samples is not None) != ("samples" in groups):
             raise ValueError(
-                "the group samples and how ids are drawn (samples=Samples(n_draws, tau, seed)) go together"
+                "the group samples and how ids are sampled (samples=Samples(n_draws, tau, seed)) go together"
             )
         self._is_task = options.get("task") is not None
         self._scratch = self.path.with_name(f"{self.path.name}.writing")
@@ -325,7 +325,7 @@ class LabelWriter:
         if self._todo:
             raise MismatchError(
                 f"{self.path}: {len(self._todo)} shards are still to be made, the next is {self._todo[0]}: "
-                "write every sequence that todo() gives, or go on later with an equal writer"
+                "write every sequence that todo() gives, or resume later with an equal writer"
             )
 
     def _drop(self) -> None:
@@ -343,11 +343,11 @@ class LabelWriter:
         shard = self._shard_of.get(sequence.seq_id)
         if shard is None:
             raise MismatchError(
-                f"sequence {sequence.seq_id} is not among those that todo() gave: its shard is made, or its turn has "
-                "not come"
+                f"sequence {sequence.seq_id} is not among those that todo() gave: its shard is already made, or it is "
+                "not its turn yet"
             )
         if sequence.seq_id in shard.taken:
-            raise MismatchError(f"sequence {sequence.seq_id} was written before")
+            raise MismatchError(f"sequence {sequence.seq_id} was already written")
         return sequence
 
     def _take(self, sequence: Row, fields: Fields) -> None:
@@ -443,7 +443,7 @@ def _checked(name: str, values: Array, sequence: Row, plan: Plan) -> Array:
     where, T = f"sequence {sequence.seq_id}: {name}", sequence.n_targets
     kind = _TYPES.get(name, _FLOAT64)[1]
     if not np.issubdtype(values.dtype, kind):
-        raise ValueError(f"{where} is of {values.dtype}, expected {'integers' if kind is np.integer else 'floats'}")
+        raise ValueError(f"{where} has dtype {values.dtype}, expected {'integers' if kind is np.integer else 'floats'}")
     shapes = {
         "topk_ids": (T, plan.signals.top_k),
         "topk_logprobs": (T, plan.signals.top_k),
@@ -458,17 +458,17 @@ def _checked(name: str, values: Array, sequence: Row, plan: Plan) -> Array:
         most = {"topk_ids": plan.vocab_size, "sampled_ids": plan.vocab_size, "sampled_counts": 2**16}.get(name, 2**32)
         wrong = np.flatnonzero((values < 0) | (values >= most))
         if len(wrong):
-            raise ValueError(f"{where} holds {values.ravel()[wrong[0]]}, expected 0 to {most - 1}")
+            raise ValueError(f"{where} contains {values.ravel()[wrong[0]]}, expected 0 to {most - 1}")
         return values
     if np.isnan(values).any() or np.isposinf(values).any():
-        raise ValueError(f"{where} holds NaN or +inf")
+        raise ValueError(f"{where} contains NaN or +inf")
     if name in ("target_logprob", "topk_logprobs"):
         if values.size and values.max() > NATS_TOLERANCE:
             raise ValueError(f"{where} goes up to {values.max():g}: log-probabilities are at most 0 nats")
         return np.minimum(values, 0.0)
     if name in ("tail_mass", "score_topk_mass"):
         if values.size and not (values.min() >= -MASS_TOLERANCE and values.max() <= 1 + MASS_TOLERANCE):
-            raise ValueError(f"{where} is {values.min():g} to {values.max():g}, expected a share in [0, 1]")
+            raise ValueError(f"{where} is {values.min():g} to {values.max():g}, expected a fraction in [0, 1]")
         return np.clip(values, 0.0, 1.0)
     return values
 
@@ -490,7 +490,9 @@ def _check_mass(fields: Fields, sequence: Row) -> None:
     ids = np.sort(fields["topk_ids"], axis=1)
     twice = np.flatnonzero((ids[:, 1:] == ids[:, :-1]).any(1))
     if len(twice):
-        raise ValueError(f"sequence {sequence.seq_id}, position {twice[0]}: topk_ids has an id twice")
+        raise ValueError(f"sequence {sequence.seq_id}, position {twice[0]}: topk_ids contains an id twice")
     rising = np.flatnonzero((np.diff(logprobs, axis=1) > NATS_TOLERANCE).any(1))
     if len(rising):
-        raise ValueError(f"sequence {sequence.seq_id}, position {rising[0]}: topk_logprobs rise, expected falling")
+        raise ValueError(
+            f"sequence {sequence.seq_id}, position {rising[0]}: topk_logprobs increase, expected descending ones"
+        )

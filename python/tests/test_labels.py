@@ -174,7 +174,7 @@ def test_a_selection_of_the_program_is_read(made: Path, tmp_path: Path) -> None:
         ({"seq_id": [1.5]}, "cast it to int64"),
         ({"seq_id": [1, None]}, "are null"),
         ({"seq_id": [-4]}, "is negative"),
-        ({"seq_id": [3, 3], "kept": [True, False]}, "3 is there twice"),
+        ({"seq_id": [3, 3], "kept": [True, False]}, "3 appears twice"),
         ({"seq_id": [3], "kept": [1]}, "expected boolean"),
     ],
 )
@@ -282,7 +282,7 @@ def test_labels_extended_since_they_were_finalized_are_refused(golden: Path) -> 
         (lambda plan: plan.update(format_version=2), sl.UnknownFormatError, "format version 2.*--upgrade"),
         (lambda plan: plan["required_features"].append("shapes"), sl.UnknownFormatError, "features shapes"),
         (lambda plan: plan.pop("format_version"), sl.DamagedError, "is this the plan"),
-        (lambda plan: plan.pop("layout"), sl.DamagedError, "no plan of labels.*layout"),
+        (lambda plan: plan.pop("layout"), sl.DamagedError, "not a plan of labels.*layout"),
         (lambda plan: plan["signals"].update(top_k="many"), sl.DamagedError, "'many'"),
         (lambda plan: plan["sequences"].update(end=30), sl.DamagedError, "end 30"),
     ],
@@ -296,7 +296,7 @@ def test_plans_that_are_not_known_or_not_whole_are_refused(golden: Path, change,
 def test_a_plan_that_is_not_that_of_the_shards_is_found_when_they_are_read(golden: Path) -> None:
     rewrite(golden / "plan.json", lambda plan: plan["teacher"].update(vocab_size=40))
     labels = Labels(golden)
-    with pytest.raises(sl.DamagedError, match=r"part-00000.parquet.*vocab_size 23, the plan 40"):
+    with pytest.raises(sl.DamagedError, match=r"part-00000.parquet.*vocab_size 23, but the plan says 40"):
         labels[0]
 
 
@@ -310,7 +310,9 @@ def test_a_missing_a_cut_and_a_damaged_file_are_named(golden: Path) -> None:
     path = golden / "positions/part-00001.parquet"
     content = path.read_bytes()
     path.write_bytes(content[:-1])
-    with pytest.raises(sl.DamagedError, match=r"positions/part-00001.parquet has \d+ bytes, manifest.json says \d+"):
+    with pytest.raises(
+        sl.DamagedError, match=r"positions/part-00001.parquet has \d+ bytes, but manifest.json says \d+"
+    ):
         Labels(golden)
     path.write_bytes(content)
     damage(path, 300)
@@ -324,20 +326,20 @@ def test_a_missing_a_cut_and_a_damaged_file_are_named(golden: Path) -> None:
 
 
 def test_what_is_no_directory_of_labels_is_told_apart(tmp_path: Path, golden: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="is not there"):
+    with pytest.raises(FileNotFoundError, match="does not exist"):
         Labels(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match="give the directory that plan.json is in"):
         Labels(golden / "plan.json")
-    with pytest.raises(FileNotFoundError, match="holds part-00000.parquet.*no plan.json"):
+    with pytest.raises(FileNotFoundError, match="contains part-00000.parquet.*no plan.json"):
         Labels(golden / "scores")
 
 
 def test_a_model_of_another_tokenizer_or_a_smaller_vocabulary_is_refused(golden: Path) -> None:
     labels = Labels(golden)
     labels.check_tokenizer(vocab_size=23, fingerprint="blake3:" + "f" * 64)
-    with pytest.raises(sl.MismatchError, match="of the tokenizer"):
+    with pytest.raises(sl.MismatchError, match="made with the tokenizer"):
         labels.check_tokenizer(fingerprint="blake3:00")
-    with pytest.raises(sl.MismatchError, match="ids below 23, the model 22"):
+    with pytest.raises(sl.MismatchError, match="ids below 23, but the model has 22"):
         labels.check_tokenizer(vocab_size=22)
 
 
@@ -348,7 +350,7 @@ def test_values_that_cannot_be_are_refused(made: Path, tmp_path: Path) -> None:
     wrong = {
         "topk_ids": (V, "has id 300, the vocabulary 300"),
         "topk_logprobs": (float("nan"), "topk_logprobs goes up to nan"),
-        "tail_mass": (1.5, r"expected a share in \[0, 1\]"),
+        "tail_mass": (1.5, r"expected a fraction in \[0, 1\]"),
     }
     for name, (value, message) in wrong.items():
         lists = table[name].to_pylist()

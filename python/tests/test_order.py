@@ -142,7 +142,7 @@ def test_the_next_epoch_follows_and_has_another_order() -> None:
 
 
 def test_too_few_sequences_and_numbers_that_cannot_be_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"30 sequences are less than a step of 4 ranks at batch 8 \(32\): 2 are"):
+    with pytest.raises(ValueError, match=r"30 sequences are fewer than a step of 4 ranks at batch 8 \(32\): 2 are"):
         Readers(8, 0, 4).steps(30, State(0))
     with pytest.raises(ValueError, match="rank 4 of 4: expected 0 to 3"):
         Readers(8, 4, 4)

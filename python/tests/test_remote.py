@@ -35,7 +35,7 @@ def test_labels_behind_a_url_are_the_labels(made: Path, store: fs.FileSystem) ->
 
 
 def test_labels_that_are_not_there_or_not_whole_are_refused(made: Path, store: fs.FileSystem, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="given://nowhere is not there"):
+    with pytest.raises(FileNotFoundError, match="given://nowhere does not exist"):
         Labels("given://nowhere", filesystem=store)
     with pytest.raises(FileNotFoundError, match=r"given://tokens\.bin is a file: give the directory"):
         Labels("given://tokens.bin", filesystem=store)
@@ -74,7 +74,7 @@ def test_tokens_behind_a_url_are_copied_once_and_again_where_they_changed(
     assert opened().tokens[0] == here.tokens[0] ^ 1
     raw = TokenCorpus("given://tokens.bin", filesystem=store, cache=tmp_path / "cache", eod=299)
     assert raw.n_tokens == here.n_tokens
-    with pytest.raises(FileNotFoundError, match="given://nothing is not there: give the URL of a directory"):
+    with pytest.raises(FileNotFoundError, match="given://nothing does not exist: give the URL of a directory"):
         TokenCorpus("given://nothing", filesystem=store, cache=tmp_path / "cache")
     with pytest.raises(FileNotFoundError, match=r"given://labels has no tokens\.bin"):
         TokenCorpus("given://labels", filesystem=store, cache=tmp_path / "cache")

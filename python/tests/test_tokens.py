@@ -90,18 +90,18 @@ def test_token_files_that_cannot_be_are_refused(made: Path, tmp_path: Path) -> N
         (tmp_path / "t.bin").write_bytes(tokens)
 
     refused("t.bin", tokens[:-2], r"which has \d+")
-    refused("t.idx", idx[:-3], "its tables of text take")
-    refused("t.idx", b"OTHER" + idx[5:], "no index of Megatron")
+    refused("t.idx", idx[:-3], "its tables for text take")
+    refused("t.idx", b"OTHER" + idx[5:], "not a Megatron index")
     refused("t.idx", idx[:17] + b"\x07" + idx[18:], "type 7")
     refused("t.idx", idx[:36] + b"\x01" + idx[37:], "do not follow one another")
-    refused("t.idx", idx[:-8] + b"\x04" + idx[-7:], "do not rise from 0 to 5")
+    refused("t.idx", idx[:-8] + b"\x04" + idx[-7:], "do not increase from 0 to 5")
     (tmp_path / "t.idx").unlink()
-    with pytest.raises(FileNotFoundError, match=r"needs t.idx beside it"):
+    with pytest.raises(FileNotFoundError, match=r"needs t.idx next to it"):
         TokenCorpus(tmp_path / "t")
     (tmp_path / "odd").write_bytes(b"123")
-    with pytest.raises(sl.DamagedError, match="no whole number of u16"):
+    with pytest.raises(sl.DamagedError, match="not a whole number of u16"):
         TokenCorpus(tmp_path / "odd")
-    with pytest.raises(FileNotFoundError, match="is not there"):
+    with pytest.raises(FileNotFoundError, match="does not exist"):
         TokenCorpus(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match="has no tokens.bin"):
         TokenCorpus(tmp_path)

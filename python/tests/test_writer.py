@@ -164,17 +164,17 @@ def good(open_writer: LabelWriter, table: np.ndarray):
         ("topk_ids", lambda a: a + V, r"topk_ids holds \d+, expected 0 to 299"),
         ("topk_ids", lambda a: a[:, :3], r"topk_ids has the shape \(32, 3\), expected \(32, 8\)"),
         ("topk_ids", lambda a: a.astype(float), "topk_ids is of float64, expected integers"),
-        ("topk_ids", lambda a: np.repeat(a[:, :1], K, 1), "topk_ids has an id twice"),
+        ("topk_ids", lambda a: np.repeat(a[:, :1], K, 1), "topk_ids contains an id twice"),
         ("topk_logprobs", lambda a: a + 1.0, "log-probabilities are at most 0 nats"),
         ("topk_logprobs", lambda a: a / 2, "sum to .* more than 1: give log-probabilities under the full softmax"),
         ("topk_logprobs", lambda a: a - 1.0, "sum to .* less than 1"),
-        ("topk_logprobs", lambda a: a[:, ::-1], "topk_logprobs rise, expected falling"),
-        ("topk_logprobs", lambda a: a * np.nan, "holds NaN"),
-        ("tail_mass", lambda a: a + 2.0, r"expected a share in \[0, 1\]"),
+        ("topk_logprobs", lambda a: a[:, ::-1], "topk_logprobs increase, expected descending"),
+        ("topk_logprobs", lambda a: a * np.nan, "contains NaN"),
+        ("tail_mass", lambda a: a + 2.0, r"expected a fraction in \[0, 1\]"),
         ("target_logprob", lambda a: a[1:], r"target_logprob has the shape \(31,\), expected \(32,\)"),
         ("target_logprob", lambda a: a.astype(int), "expected floats"),
         ("target_rank", lambda a: -a.astype(int) - 1, "target_rank holds -"),
-        ("entropy", lambda a: a + np.inf, r"entropy holds NaN or \+inf"),
+        ("entropy", lambda a: a + np.inf, r"entropy contains NaN or \+inf"),
         ("sampled_ids", lambda a: a + V, "sampled_ids holds"),
     ],
 )
@@ -183,7 +183,7 @@ def test_what_no_labels_may_be_is_refused_at_once(open_writer: LabelWriter, good
     with pytest.raises(ValueError, match=f"sequence {row.seq_id}.*{message}"):
         open_writer.write(row, **(fields | {name: change(fields[name])}))
     open_writer.write(row, **fields)
-    with pytest.raises(sl.MismatchError, match="was written before"):
+    with pytest.raises(sl.MismatchError, match="was already written"):
         open_writer.write(row, **fields)
 
 

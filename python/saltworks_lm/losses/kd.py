@@ -245,7 +245,7 @@ def topk_targets(
         probs = torch.where(has_none[:, None], _rescaled(probs, total, torch.ones_like(total)), probs)
         tail = torch.where(has_none, 0.0, 1.0 - total[:, 0])
     elif policy.loss != "drop":
-        raise ValueError(f"kd.loss: {policy.loss} learns from draws, found top-k; use draws_targets")
+        raise ValueError(f"kd.loss: {policy.loss} learns from samples, found top-k; use draws_targets")
     tail = None if tail is None else tail.float()
     omega_n = _omega(policy, omega, topk.ids[:, 0] >= 0, stats, least_entropy)
     kd = Kd(policy.loss, topk.ids, probs.float(), tail, omega_n, policy.student_tau)
@@ -262,7 +262,7 @@ def draws_targets(
 ) -> Kd:
     """Targets of ``sampled``: distinct drawn ids, with their fractions of the draws. See :func:`topk_targets`."""
     if policy.loss != "sampled":
-        raise ValueError(f"kd.loss: {policy.loss} learns from top-k, found draws; use topk_targets")
+        raise ValueError(f"kd.loss: {policy.loss} learns from top-k, found samples; use topk_targets")
     counts = draws.counts.double().masked_fill(draws.ids < 0, 0.0)
     n_draws = counts.sum(1, keepdim=True)
     probs = (counts / n_draws.clamp_min(1.0)).float()
@@ -283,7 +283,7 @@ def _tempered(policy: KdPolicy, topk: TopK) -> Tensor:
     logprobs = topk.logprobs.double()
     if policy.tau != 1.0:
         if topk.log_partition is None:
-            raise ValueError(f"kd.tau: expected labels with the temperature {policy.tau}, found none of it")
+            raise ValueError(f"kd.tau: expected labels with the temperature {policy.tau}, found none")
         logprobs = logprobs / policy.tau - topk.log_partition.double()[:, None]
     return logprobs.exp().masked_fill(topk.ids < 0, 0.0)
 

@@ -58,11 +58,13 @@ def _arguments() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("command", choices=("label",))
-    parser.add_argument("--ray-address", help="of the cluster; by default RAY_ADDRESS, else one on this machine")
-    parser.add_argument("--ray-tasks", type=int, metavar="N", help="tasks; by default four a slot, at most one a shard")
+    parser.add_argument("--ray-address", help="the cluster; by default RAY_ADDRESS, else one on this machine")
+    parser.add_argument(
+        "--ray-tasks", type=int, metavar="N", help="tasks; by default four per slot, at most one per shard"
+    )
     parser.add_argument("--cpus-per-task", type=int, default=1, metavar="N", help="also --threads (default 1)")
     parser.add_argument("--gpus-per-task", type=float, metavar="N", help="by default 1 where there are GPUs")
-    parser.add_argument("--retries", type=int, default=8, metavar="N", help="of a task (default 8)")
+    parser.add_argument("--retries", type=int, default=8, metavar="N", help="retries of a task (default 8)")
     return parser
 
 

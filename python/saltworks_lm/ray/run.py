@@ -120,7 +120,7 @@ def label(
 def _resources(arguments: tuple[str, ...], num_cpus: int, num_gpus: float | None) -> dict[str, float]:
     device = _value_of(arguments, "--device") or "auto"
     if ":" in device or "," in device:
-        raise ProgramError(f"--device {device}: name no number, Ray chooses the device of a task", 2)
+        raise ProgramError(f"--device {device}: leave out the number, Ray chooses the device of a task", 2)
     if num_gpus is None:
         has_gpus = ray.cluster_resources().get("GPU", 0) > 0
         num_gpus = 1 if device not in ("cpu", "auto") or (device == "auto" and has_gpus) else 0

@@ -54,8 +54,8 @@ class KdTrainer(Trainer):
     ) -> None:
         if arguments.remove_unused_columns:
             raise ValueError(
-                "remove_unused_columns is True, which drops what the model's forward does not name, the teacher's "
-                "fields among them: pass TrainingArguments(..., remove_unused_columns=False)"
+                "remove_unused_columns is True, which drops inputs that the model's forward does not name, such as "
+                "the teacher's fields: pass TrainingArguments(..., remove_unused_columns=False)"
             )
         others.setdefault("data_collator", hf)
         super().__init__(model, arguments, **others)

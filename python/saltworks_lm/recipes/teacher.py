@@ -50,8 +50,8 @@ def kd_of_fields(policy: KdPolicy, fields: Mapping[str, Tensor], is_predicted: T
     """
     if policy.gate == "excess":
         raise ValueError(
-            "the gate excess needs more than the fields of a batch, the border of the step before or the weights of a "
-            "whole step: use min_excess and excess_targets"
+            "the gate excess needs more than the fields of a batch, the threshold of the previous step or the weights "
+            "of a whole step: use min_excess and excess_targets"
         )
     tau = policy.tau
     needs = (

@@ -133,7 +133,7 @@ def megatron(
 
 def _firsts(samples: Sequence[Sample]) -> list[Row]:
     if not samples:
-        raise ValueError("a batch of no rows: expected at least one")
+        raise ValueError("an empty batch: expected at least one row")
     return [sample[0] if isinstance(sample, tuple) else sample for sample in samples]
 
 

@@ -126,7 +126,7 @@ class LabelStream(IterableDataset[Batch]):
             needed = n_steps * self.readers.step_size
             there = len(self.source) - self._start.position
             raise MismatchError(
-                f"{n_steps} steps of {self.readers.step_size} sequences take {needed}, {there} are left: "
+                f"{n_steps} steps of {self.readers.step_size} sequences need {needed}, but {there} are left: "
                 f"{needed - there} are missing (label more, or train stage 1 for {self.n_steps} steps)"
             )
 
@@ -160,18 +160,19 @@ class LabelStream(IterableDataset[Batch]):
         missing = [name for name in ("seed", "epoch", "position") if not isinstance(state.get(name), int)]
         if missing or state["epoch"] < 0 or not 0 <= state["position"] <= len(self.source):
             raise MismatchError(
-                f"{state} is no state of a stream over {len(self.source)} sequences: expected seed, epoch and position"
+                f"{state} is not a state of a stream over {len(self.source)} sequences: expected seed, epoch and "
+                "position"
             )
         ours = self._identity
         if None not in (ours, state.get("source")) and state["source"] != ours:
             raise MismatchError(
                 f"this is the state of a stream over {state['source']}, the source here is {ours}: its positions are "
-                "of other sequences; give the same labels, selection or tokens, or begin anew"
+                "of other sequences; use the same labels, selection or tokens, or start over"
             )
         if "n_workers" in state and state["n_workers"] != _worker()[1]:
             raise MismatchError(
-                f"this is the state of one of {state['n_workers']} workers, here are {_worker()[1]}: "
-                "keep stream.state_after(n_steps), which any number of workers takes"
+                f"this is the state of one of {state['n_workers']} workers, but here are {_worker()[1]}: "
+                "save stream.state_after(n_steps), which any number of workers can load"
             )
         self._start = State(state["seed"], state["epoch"], state["position"])
         self._now = {**state, "source": ours} if ours is not None else dict(state)
@@ -240,8 +241,8 @@ class LabelStream(IterableDataset[Batch]):
             batch: Batch = self.collate([self.source[row] for row in rows.tolist()])
         except DamagedError as error:
             raise DamagedError(
-                f"{error}; reading stopped there: what is before {self._as_dict(step)} was read, and "
-                "load_state_dict of that state resumes once the file is whole"
+                f"{error}; reading stopped there: everything before {self._as_dict(step)} was read, and "
+                "load_state_dict of that state resumes once the file is repaired"
             ) from error
         return batch
 

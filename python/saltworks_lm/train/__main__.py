@@ -19,14 +19,14 @@ def _arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("--config", type=Path, required=True, help="run.toml, with the keys of saltworks-train")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="over the file; KEY= takes it out"
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="overrides the file; KEY= removes the key"
     )
     parser.add_argument("--output", help="directory of the run")
-    parser.add_argument("--resume", action="store_true", help="go on from the latest checkpoint")
-    parser.add_argument("--resume-from", metavar="step-N", help="go back to an earlier checkpoint")
+    parser.add_argument("--resume", action="store_true", help="resume from the latest checkpoint")
+    parser.add_argument("--resume-from", metavar="step-N", help="resume from an earlier checkpoint")
     parser.add_argument("--precision", choices=("f32", "bf16"), default="f32", help="bf16: autocast, weights in f32")
     parser.add_argument("--parallel", choices=PARALLEL, default="ddp", help="how processes of torchrun share the model")
-    parser.add_argument("--device", help="cpu, cuda; by default cuda where it is there")
+    parser.add_argument("--device", help="cpu, cuda; by default cuda if available")
     return parser
 
 

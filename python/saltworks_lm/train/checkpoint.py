@@ -94,17 +94,17 @@ class Checkpoints:
         path = self.path(step)
         others = ", ".join(f"step-{other}" for other in self.steps() if other != step) or "none"
         if not path.is_dir():
-            raise TrainError(f"{path} is not there; there are {others}: name one with --resume-from")
+            raise TrainError(f"{path} does not exist; there are {others}: name one with --resume-from")
         try:
             state: dict[str, Any] = json.loads((path / STATE_NAME).read_text())
             damaged = [name for name, value in state["files"].items() if _hash(path / name) != value]
         except (OSError, ValueError, KeyError) as error:
             raise DataError(
-                f"{path} is no checkpoint of this trainer ({error}); go on from another ({others})"
+                f"{path} is not a checkpoint of this trainer ({error}); resume from another ({others})"
             ) from error
         if damaged:
             raise DataError(
-                f"{path / damaged[0]} is not as it was written; go on from another with --resume-from ({others})"
+                f"{path / damaged[0]} has changed since it was written; resume from another by --resume-from ({others})"
             )
         return state
 

@@ -21,8 +21,8 @@ SHAPES = ("constant", "linear", "cosine", "wsd")
 MAX_TEACHERS = 8
 #: Keys of ``saltworks-train`` that are not there, and what to do.
 NOT_HERE = {
-    "branch_from": "take it out; give checkpoint.keep_every and --resume-from for several decays of one run",
-    "train.memory_limit": "take it out; the memory of a device is its own limit",
+    "branch_from": "remove it; give checkpoint.keep_every and --resume-from for several decays of one run",
+    "train.memory_limit": "remove it; the memory of a device is its own limit",
 }
 
 
@@ -203,7 +203,7 @@ def read_config(path: Path, overrides: list[str] | None = None, output: str | No
         text = path.read_text()
         table = tomllib.loads(text)
     except FileNotFoundError:
-        raise ConfigError(f"--config: {path} is not there") from None
+        raise ConfigError(f"--config: {path} does not exist") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: {error}") from None
     if not text.startswith(RECORDED):
@@ -244,7 +244,7 @@ def _override(table: dict[str, Any], override: str) -> None:
     for part in tables:
         table = table.setdefault(part, {})
         if not isinstance(table, dict):
-            raise ConfigError(f"--set {override}: {part} is no table")
+            raise ConfigError(f"--set {override}: {part} is not a table")
     if not text.strip():
         table.pop(key, None)
         return
@@ -258,7 +258,7 @@ def _typed(kind: type[Any], table: Mapping[str, Any], prefix: str) -> Any:
     hints = get_type_hints(kind)
     unknown = [key for key in table if key not in hints]
     if unknown:
-        raise ConfigError.of(prefix + unknown[0], f"one of {', '.join(hints)}", table[unknown[0]], "take it out")
+        raise ConfigError.of(prefix + unknown[0], f"one of {', '.join(hints)}", table[unknown[0]], "remove it")
     for item in fields(kind):
         is_needed = item.default is MISSING and item.default_factory is MISSING
         if is_needed and item.name not in table:
@@ -267,7 +267,7 @@ def _typed(kind: type[Any], table: Mapping[str, Any], prefix: str) -> Any:
 
 
 def _hint(key: str) -> str:
-    return f" ({', '.join(MODES)}), or take the table out to train without a teacher" if key == "kd.mode" else ""
+    return f" ({', '.join(MODES)}), or remove the table to train without a teacher" if key == "kd.mode" else ""
 
 
 def _value(hint: Any, value: Any, key: str) -> Any:
@@ -300,7 +300,7 @@ def _require(holds: bool, key: str, expected: str, found: object, remedy: str) -
 
 def _belongs(holds: bool, key: str, value: object, owner: str) -> None:
     if value is not None:
-        _require(holds, key, f"no such key, which belongs to {owner}", value, f"take it out (--set {key}= does)")
+        _require(holds, key, f"no such key, which belongs to {owner}", value, f"remove it (--set {key}= does)")
 
 
 def validate(config: RunConfig) -> None:
@@ -359,10 +359,10 @@ def _check_counts(config: RunConfig) -> None:
     _require(divides, "train.micro_batch_size", expected, micro, "choose one that divides it, or leave it out")
     for step in config.checkpoint.keep_steps:
         inside = 1 <= step <= train.steps
-        _require(inside, "checkpoint.keep_steps", f"steps from 1 to {train.steps}", step, "take it out")
+        _require(inside, "checkpoint.keep_steps", f"steps from 1 to {train.steps}", step, "remove it")
     borders = config.log.bucket_borders
     rises = len(borders) == 2 and all(map(math.isfinite, borders)) and borders[0] <= borders[1]
-    _require(rises, "log.bucket_borders", "two rising numbers of nats", borders, "[2, 5] is the default")
+    _require(rises, "log.bucket_borders", "two increasing numbers of nats", borders, "[2, 5] is the default")
     packings = (None, "concat", "document")
     _require(data.packing in packings, "data.packing", "concat or document", data.packing, "choose one")
     known, found = ("megatron", "nanogpt", "llmc"), data.tokens_format
@@ -375,7 +375,7 @@ def _check_model(config: RunConfig) -> None:
         remedy = "give a [model] table, or init with a Hugging Face directory to start from"
         _require(config.init is not None, "model", "the dimensions of a fresh model", None, remedy)
         return
-    _require(config.init is None, "init", "no [model] beside it", config.init, "take out one of the two")
+    _require(config.init is None, "init", "no [model] with it", config.init, "remove one of the two")
     model = config.model
     for key in ("d_model", "n_layers", "n_heads", "d_ff"):
         value = getattr(model, key)
@@ -396,7 +396,7 @@ def _check_schedule(schedule: ScheduleConfig, steps: int) -> None:
     _require(is_rate, "schedule.lr", "a positive number", schedule.lr, "set it higher")
     warmup, most = warmup_steps(schedule, steps), f"at most train.steps, {steps}"
     _require(0 <= warmup <= steps, "schedule.warmup_steps", most, warmup, "set it lower, or train longer")
-    _belongs(schedule.shape != "constant", "schedule.min_lr", schedule.min_lr, "a shape that falls, not constant")
+    _belongs(schedule.shape != "constant", "schedule.min_lr", schedule.min_lr, "a shape that decays, not constant")
     if schedule.min_lr is not None:
         fits = 0 <= schedule.min_lr <= schedule.lr
         _require(fits, "schedule.min_lr", f"a rate from 0 to {schedule.lr}", schedule.min_lr, "set it lower")
@@ -430,7 +430,7 @@ def _check_loss(kd: KdConfig) -> None:
     for key, known in choices.items():
         value = getattr(kd, key)
         _require(value in known, f"kd.{key}", f"one of {', '.join(filter(None, known))}", value, "choose one")
-    _require(0 <= kd.omega <= 1, "kd.omega", "a share from 0 to 1", kd.omega, "0 is cross-entropy alone, 1 is KD alone")
+    _require(0 <= kd.omega <= 1, "kd.omega", "a fraction from 0 to 1", kd.omega, "0 is only cross-entropy, 1 only KD")
     _require(0.01 <= kd.tau <= 100, "kd.tau", "a temperature from 0.01 to 100", kd.tau, "1 is the teacher as it is")
     _require(kd.gate == "none" or kd.gate_k > 0, "kd.gate_k", "at least 1", kd.gate_k, "10 is usual")
     fits = kd.gate_fraction is None or 0 < kd.gate_fraction < 1
@@ -439,7 +439,7 @@ def _check_loss(kd: KdConfig) -> None:
     _require(belongs, "kd.gate_excess", "nothing without kd.gate = excess", kd.gate_excess, "set the gate, too")
     for weight in kd.teacher_weights or []:
         is_weight = math.isfinite(weight) and weight >= 0
-        _require(is_weight, "kd.teacher_weights", "finite numbers of at least 0", weight, "set it within that")
+        _require(is_weight, "kd.teacher_weights", "finite numbers of at least 0", weight, "change it")
 
 
 def label_dirs(data: DataConfig) -> list[str]:
@@ -461,7 +461,7 @@ def _check_teachers(kd: KdConfig, data: DataConfig) -> None:
     expected = f"a weight for each of the {len(dirs)} in data.labels"
     _require(len(weights) == len(dirs), "kd.teacher_weights", expected, weights, "give one each, in their order")
     remedy = "raise one, or leave them out for equal weights"
-    _require(sum(weights) > 0, "kd.teacher_weights", "weights of which one at least is above 0", weights, remedy)
+    _require(sum(weights) > 0, "kd.teacher_weights", "weights of which at least one is above 0", weights, remedy)
 
 
 def _check_sources(mode: str, data: DataConfig) -> None:
@@ -472,9 +472,7 @@ def _check_sources(mode: str, data: DataConfig) -> None:
         remedy = "give a directory of `saltworks tokenize`"
         _require(data.tokens is not None, "data.tokens", "the token corpus to train on", None, remedy)
     no_tokens = mode != "rkd" or data.tokens is None
-    _require(
-        no_tokens, "data.tokens", "no tokens with kd.mode rkd", data.tokens, "take it out (--set data.tokens= does)"
-    )
+    _require(no_tokens, "data.tokens", "no tokens with kd.mode rkd", data.tokens, "remove it (--set data.tokens= does)")
     if mode in ("salt-ds", "ds-ce"):
         remedy = "give a Parquet file with seq_id and kept, or set kd.mode = salt"
         _require(data.selection is not None, "data.selection", f"the selection that {mode} reads", None, remedy)
@@ -491,7 +489,7 @@ def _check_transition(kd: KdConfig) -> None:
     _belongs(is_auto, "kd.auto_margin", kd.auto_margin, 'kd.transition = "auto"')
     _belongs(kd.transition == "linear", "kd.decay_steps", kd.decay_steps, 'kd.transition = "linear"')
     is_control = kd.mode in ("baseline", "ds-ce")
-    remedy = "set kd.n_kd to the step at which the run of auto went over"
+    remedy = "set kd.n_kd to the step at which the run of auto switched"
     _require(not (is_auto and is_control), "kd.transition", f"step or linear with kd.mode {kd.mode}", "auto", remedy)
     _require(not is_auto or kd.omega > 0, "kd.omega", "more than 0 with kd.transition auto", kd.omega, "set it higher")
 
@@ -641,7 +639,7 @@ def check_resumes(now: Mapping[str, Any], then: Mapping[str, Any], where: str) -
         if now.get(key) != then.get(key):
             raise ConfigError.of(
                 key,
-                f"{then.get(key)}, as in the run that {where} is of",
+                f"{then.get(key)}, as in the run of {where}",
                 now.get(key),
                 "set it back, or give another --output",
             )

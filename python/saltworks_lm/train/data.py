@@ -106,7 +106,7 @@ class Data:
             return [self.tokens.by_seq_id(int(seq_id)) for seq_id in self.token_order.seq_ids(start, stop)]
         except (SaltworksError, OSError) as error:
             raise DataError(
-                f"sequences {start} to {stop} of stage {stage}: {error}; resume with --resume once it is sound"
+                f"sequences {start} to {stop} of stage {stage}: {error}; resume with --resume once it is repaired"
             ) from error
 
     def _row(self, place: int) -> Row:
@@ -118,7 +118,7 @@ class Data:
         for labels, row in zip(self.teachers, rows, strict=True):
             if not np.array_equal(row.input_ids, first.input_ids):
                 raise DataError(
-                    f"{labels.path} has another text at sequence {first.seq_id} than {self.teachers[0].path}: "
+                    f"{labels.path} has a different text at sequence {first.seq_id} than {self.teachers[0].path}: "
                     "label the same tokens with each teacher"
                 )
         return joined(rows, self.config.kd.teachers, teacher_weights(self.config))
@@ -141,7 +141,7 @@ class Data:
                 ours = getattr(data, key)
                 if ours is not None and ours != theirs:
                     raise ConfigError.of(
-                        f"data.{key}", f"the labels' {theirs}", ours, "leave it out to take the labels' own"
+                        f"data.{key}", f"the labels' {theirs}", ours, "leave it out to use the labels' own"
                     )
                 setattr(data, key, theirs)
         data.packing = data.packing or "concat"
@@ -182,7 +182,7 @@ class Data:
         try:
             return {key: tokenizer_fingerprint(path)}
         except ProgramError as error:
-            self.notes.append(f"{path} was compared with no labels and no tokens: {error}")
+            self.notes.append(f"{path} could not be compared with labels and tokens: {error}")
             return {}
 
     def check_vocabulary(self, n_ids: int) -> None:
@@ -242,7 +242,7 @@ class Data:
         same = [np.array_equal(row.input_ids, self.tokens.by_seq_id(row.seq_id).input_ids) for row in rows]
         if any(same) and not all(same):
             raise DataError(
-                f"data.tokens is {corpus.path}, which has changed since the labels were made of it: label it again"
+                f"data.tokens is {corpus.path}, which has changed since the labels were made from it: label it again"
             )
         return all(same)
 
@@ -277,7 +277,7 @@ class Data:
             if missing > 0:
                 raise DataError(
                     f"{key}: {steps} steps of {batch} need {steps * batch} {kind} sequences, found {there} for "
-                    f"{epochs} epochs: {missing} are missing; give more, take fewer steps ({steps_key}), or raise "
+                    f"{epochs} epochs: {missing} are missing; give more, use fewer steps ({steps_key}), or raise "
                     f"{epochs_key}"
                 )
 
@@ -295,7 +295,7 @@ def _open_labels(config: RunConfig, path: str, selection: str | None, stages: St
         raise DataError(f"data.labels: {error}") from error
     groups, signals = set(stored.plan.signals.groups), stored.plan.signals
     if groups == {"scores"}:
-        raise DataError(f"data.labels is {path}, which holds scores alone; expected groups of positions: label again")
+        raise DataError(f"data.labels is {path}, which has only scores; expected groups of positions: label again")
     loss = kd.loss or ("sampled" if _all_have_samples(config) else "tail-bucket")
     needs = {"stats"} & groups
     if stages.has_kd:
@@ -347,7 +347,7 @@ def _needed(
         wanted["stats"] = "kd.transition = auto"
     _in_groups(groups, wanted)
     if loss == "sampled" and kd.tau != draws_tau:
-        raise ConfigError.of("kd.tau", f"the temperature of the draws, {draws_tau}", kd.tau, "set it to that")
+        raise ConfigError.of("kd.tau", f"the temperature of the samples, {draws_tau}", kd.tau, "set it to that")
     if loss != "sampled" and kd.tau not in (1.0, *temperatures):
         raise ConfigError.of("kd.tau", f"1 or one of the labels' {list(temperatures)}", kd.tau, "choose one of them")
     return set(wanted)

@@ -41,5 +41,5 @@ class InterruptedRunError(TrainError):
 def shown(value: object) -> str:
     """A value as in a configuration."""
     if value is None:
-        return "not there"
+        return "missing"
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -64,14 +64,14 @@ def open_world(parallel: str, device: str | None) -> World:
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if kind.startswith("cuda") and not torch.cuda.is_available():
-        raise ConfigError.of("--device", "a device that is there", kind, "take --device cpu")
+        raise ConfigError.of("--device", "an available device", kind, "use --device cpu")
     chosen = torch.device("cuda", local_rank) if kind == "cuda" else torch.device(kind)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     # FSDP needs a process group even for one process.
     if size > 1 or parallel == "fsdp":
         if "WORLD_SIZE" not in os.environ:
-            raise ConfigError.of("--parallel", "ddp without torchrun", parallel, "start it by torchrun")
+            raise ConfigError.of("--parallel", "ddp without torchrun", parallel, "start it with torchrun")
         dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
     return World(
         int(os.environ.get("RANK", "0")), size, chosen, parallel if size > 1 or parallel == "fsdp" else "single"

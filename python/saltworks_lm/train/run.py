@@ -119,7 +119,7 @@ def claimed(run: Path, world: World) -> Iterator[None]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise TrainError(
-                    f"output is {run}, which another process trains in: wait for it, or choose another"
+                    f"output is {run}, in which another process is training: wait for it, or choose another"
                 ) from None
         yield
 
@@ -143,7 +143,7 @@ def _first_step(checkpoints: Checkpoints, start: Start, world: World) -> int | N
 def _refuse_what_is_no_run(run: Path) -> None:
     for name, what in (("corpus.json", "a token corpus"), ("plan.json", "labels"), ("model.safetensors", "a model")):
         if (run / name).exists():
-            raise ConfigError.of("output", "a directory of its own", f"{run}, which holds {what}", "choose another one")
+            raise ConfigError.of("output", "a directory of its own", f"{run}, which contains {what}", "choose another")
 
 
 class Trainer:
@@ -183,12 +183,12 @@ class Trainer:
             self._saved_at = step
             if start.step is not None and self.world.is_first:
                 for moved in self.checkpoints.abandon_after(step):
-                    self.say(f"{moved} is kept aside, and is no checkpoint of this run any more")
-            self.say(f"going on from {self.checkpoints.path(step)}")
+                    self.say(f"{moved} is kept, but is no longer a checkpoint of this run")
+            self.say(f"resuming from {self.checkpoints.path(step)}")
         for note in self.data.notes if self.world.is_first else []:
             self.say(f"note: {note}")
         if step is None and start.resume:
-            self.say(f"{self.run} has no checkpoint yet: this run begins at step 0")
+            self.say(f"{self.run} has no checkpoint yet: this run starts at step 0")
         if self.world.is_first:
             self._write_down()
             self.log = RunLog(self.run, self.state.step, self.config.log.tensorboard)
@@ -234,7 +234,7 @@ class Trainer:
             if report.stop:
                 self._save_if_new()
                 raise InterruptedRunError(
-                    f"stopped after step {self.state.step}; go on with the same command and --resume"
+                    f"stopped after step {self.state.step}; resume with the same command and --resume"
                 )
         self._write_final()
 
@@ -287,7 +287,7 @@ class Trainer:
                 every = sorted(i for ids in self.world.gather(seq_ids) for i in ids)[:64]
                 raise DivergedError(
                     f"step {self.state.step + 1}: {what} is {value}, expected a finite number (sequences "
-                    f"{', '.join(map(str, every))}); lower schedule.lr, or look at the labels of these sequences"
+                    f"{', '.join(map(str, every))}); lower schedule.lr, or check the labels of these sequences"
                 )
 
     def _count(self, report: StepReport, seconds: float) -> None:
@@ -335,7 +335,7 @@ class Trainer:
     def _log_change_of_stage(self, stage: int) -> None:
         step = self.state.step
         if step > 0 and self.data.stages.at(step - 1, self.state.auto).stage != stage:
-            self.say(f"step {step + 1}: the labels are done, now the corpus")
+            self.say(f"step {step + 1}: stage 1 is done; stage 2 reads the corpus")
             self._line("stage", step=step + 1, stage=stage)
 
     def _validate_if_due(self) -> None:

@@ -53,7 +53,7 @@ def open_student(config: RunConfig, vocab_size: int | None, seq_len: int) -> Stu
     if config.model is not None:
         if vocab_size is None:
             raise ConfigError.of(
-                "data", "labels or tokens that say the vocabulary's size", None, "`saltworks tokenize` the text"
+                "data", "labels or tokens that record the vocabulary size", None, "`saltworks tokenize` the text"
             )
         model = _fresh(config.model, vocab_size, seq_len)
     else:
@@ -97,5 +97,5 @@ def _check_length(model: nn.Module, seq_len: int) -> None:
     longest = getattr(cast(Any, model).config, "max_position_embeddings", None)
     if isinstance(longest, int) and longest < seq_len:
         raise ConfigError.of(
-            "data.seq_len", f"at most the model's {longest} positions", seq_len, "take shorter sequences"
+            "data.seq_len", f"at most the model's {longest} positions", seq_len, "use shorter sequences"
         )

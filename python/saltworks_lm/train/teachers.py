@@ -82,7 +82,7 @@ def check_joins(teachers: Sequence[Labels]) -> None:
         for what, ours, theirs in _differences(first, other):
             raise DataError(
                 f"{other.path} cannot be joined with {first.path}: {what} is {theirs}, expected {ours} as there; label "
-                "the same sequences of the same tokens with each teacher, by the same --seq-len, --packing, "
+                "the same sequences of the same tokens with each teacher, with the same --seq-len, --packing, "
                 "--sequences and --order-seed"
             )
 

@@ -54,10 +54,10 @@ def test_tokens_in_a_bucket_are_copied(made: Path, bucket: str, tmp_path: Path) 
 
 
 def test_what_is_not_in_the_bucket_is_refused(bucket: str) -> None:
-    with pytest.raises(FileNotFoundError, match="s3://texts/run/nothing is not there"):
+    with pytest.raises(FileNotFoundError, match="s3://texts/run/nothing does not exist"):
         Labels(f"s3://texts/run/nothing{bucket}")
     with pytest.raises((FileNotFoundError, OSError)):
         Labels(f"s3://no-such-bucket/labels{bucket}")
-    with pytest.raises(FileNotFoundError, match=r"s3://texts/run holds labels, tokens, and no plan\.json"):
+    with pytest.raises(FileNotFoundError, match=r"s3://texts/run contains labels, tokens, but no plan\.json"):
         Labels(f"s3://texts/run{bucket}")
     assert issubclass(sl.NotFinishedError, sl.SaltworksError)

@@ -196,7 +196,7 @@ def test_the_rest_of_the_tokens_is_a_stream_too(made: Path, labels: Labels) -> N
 
 
 def test_a_set_that_is_too_small_is_refused_before_the_first_step(labels: Labels) -> None:
-    with pytest.raises(ValueError, match=r"are less than a step of 100 ranks at batch 8 \(800\)"):
+    with pytest.raises(ValueError, match=r"are fewer than a step of 100 ranks at batch 8 \(800\)"):
         LabelStream(labels, 8, rank=0, world_size=100)
     stream = LabelStream(labels, B)
     stream.require(stream.n_steps)
@@ -210,9 +210,9 @@ def test_states_that_are_of_something_else_are_refused(labels: Labels) -> None:
     for wrong in [{}, {"seed": 1, "epoch": 0}, {"seed": 1, "epoch": -1, "position": 0}]:
         with pytest.raises(sl.MismatchError, match="expected seed, epoch and position"):
             stream.load_state_dict(wrong)
-    with pytest.raises(sl.MismatchError, match="is no state of a stream over"):
+    with pytest.raises(sl.MismatchError, match="is not a state of a stream over"):
         stream.load_state_dict({"seed": 1, "epoch": 0, "position": len(labels) + 1})
-    with pytest.raises(sl.MismatchError, match="one of 2 workers, here are 1"):
+    with pytest.raises(sl.MismatchError, match="one of 2 workers, but here are 1"):
         stream.load_state_dict({"seed": 1, "epoch": 0, "position": 0, "worker": 1, "n_workers": 2})
     half = LabelStream(labels.select(labels.seq_ids[: len(labels) // 2]), B)
     with pytest.raises(sl.MismatchError, match="is the state of a stream over blake3:.*, the source here is blake3:"):

@@ -130,7 +130,7 @@ def test_a_killed_run_resumes_to_the_same_weights_bit_for_bit(start: Path, whole
     assert not (start / "killed" / "final").exists()
     done = trainer("--config", str(config), "--resume")
     assert done.returncode == 0, done.stderr
-    assert "going on from" in done.stderr
+    assert "resuming from" in done.stderr
     assert_equal_weights(start / "killed", whole)
     for kind in ("train", "valid", "stage"):
         ours, theirs = lines(start / "killed", kind), lines(whole, kind)
@@ -159,7 +159,7 @@ def test_a_run_of_two_teachers_goes_on_behind_the_same_border_of_excess(
     assert in_process(*given, "--resume", "--set", sets) == 0, "contents decide"
     capsys.readouterr()
     assert in_process(*given, "--resume", "--set", f'data.labels=["{start / "labels"}"]') == 2
-    assert "kd.teacher_weights is not there, expected [1.0, 1.0]" in capsys.readouterr().err
+    assert "kd.teacher_weights is missing, expected [1.0, 1.0]" in capsys.readouterr().err
 
 
 def test_a_run_that_is_asked_to_stop_saves_and_goes_on(start: Path, whole: Path) -> None:
@@ -223,7 +223,7 @@ REFUSED = [
     ({"train__memory_limit": 5}, 2, "only saltworks-train has it"),
     ({"data__seq_len": 16}, 2, "data.seq_len is 16, expected the labels' 32"),
     ({"kd__tau": 3.0, "kd__loss": "drop"}, 2, "kd.tau is 3.0, expected 1 or one of the labels'"),
-    ({"kd__tau": 2.0}, 2, "the temperature of the draws"),
+    ({"kd__tau": 2.0}, 2, "the temperature of the samples"),
     ({"train__steps": 400, "kd__n_kd": 390}, 3, "are missing"),
     ({"init": "nowhere"}, 2, "init is"),
     ({"data__labels": "nowhere"}, 3, "data.labels"),
@@ -235,7 +235,7 @@ REFUSED = [
     ({"kd__teacher_weights": [1.0]}, 2, 'which belongs to data.labels = ["...", "..."]'),
     ({"labels": BOTH, "kd__teacher_weights": [1.0]}, 2, "expected a weight for each of the 2 in data.labels"),
     ({"labels": BOTH, "kd__teacher_weights": [1.0, -1.0]}, 2, "expected finite numbers of at least 0"),
-    ({"labels": BOTH, "kd__teacher_weights": [0.0, 0.0]}, 2, "one at least is above 0"),
+    ({"labels": BOTH, "kd__teacher_weights": [0.0, 0.0]}, 2, "at least one is above 0"),
     ({"labels": BOTH, "kd__teachers": "both"}, 2, "kd.teachers is both, expected one of mix, lower-nll"),
     ({"labels": BOTH, "kd__tau": 0.5, "kd__loss": "drop"}, 2, "kd.tau is 0.5, expected 1 or one of the labels'"),
 ]
@@ -285,7 +285,7 @@ def test_a_damaged_checkpoint_is_refused_and_another_named(
     given = ("--config", str(whole.with_suffix(".toml")), "--device", "cpu", "--output", str(copy))
     assert in_process(*given, "--resume") == 3
     said = capsys.readouterr().err
-    assert "not as it was written" in said
+    assert "has changed since it was written" in said
     assert "step-8" in said
     assert in_process(*given, "--resume-from", "step-8") == 0
     assert_equal_weights(copy, whole)

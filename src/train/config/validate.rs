@@ -225,7 +225,7 @@ fn check_sources(mode: Mode, data: &DataConfig) -> Result<(), ConfigError> {
             "data.tokens",
             "no tokens with kd.mode rkd, which reads labels to the end",
             tokens.display(),
-            "take it out (--set data.tokens= does), or set kd.mode = \"salt\" and kd.n_kd",
+            "remove it (--set data.tokens= does), or set kd.mode = \"salt\" and kd.n_kd",
         )?;
     }
     if matches!(mode, Mode::SaltDs | Mode::DsCe) {
@@ -239,7 +239,7 @@ fn check_sources(mode: Mode, data: &DataConfig) -> Result<(), ConfigError> {
             "data.selection",
             format_args!("no selection with kd.mode {mode_name}"),
             selection.display(),
-            "set kd.mode to salt-ds, ds-ce or rkd, which read one, or take it out",
+            "set kd.mode to salt-ds, ds-ce or rkd, which read one, or remove it",
         ),
         None => Ok(()),
     }
@@ -349,7 +349,7 @@ fn check_one_stage(kd: &KdConfig) -> Result<(), ConfigError> {
         format_args!("{:?}", kd.transition)
             .to_string()
             .to_lowercase(),
-        "take it out, or choose a mode that changes from labels to tokens",
+        "remove it, or choose a mode that changes from labels to tokens",
     )
 }
 
@@ -371,7 +371,7 @@ fn check_n_kd(
         "kd.n_kd",
         "no such key without data.labels",
         n_kd,
-        "take it out, or give data.labels",
+        "remove it, or give data.labels",
     )?;
     require(
         n_kd >= 1 && (n_kd <= steps || may_end_early),
@@ -421,7 +421,7 @@ fn check_keeping(
             "checkpoint.keep_steps",
             format_args!("steps from 1 to train.steps, {steps}"),
             never,
-            "take it out, or train longer",
+            "remove it, or train longer",
         )?;
     }
     let [easy, medium] = log.bucket_borders();
@@ -469,6 +469,6 @@ fn belongs(holds: bool, key: &str, value: impl Display, owner: &str) -> Result<(
         key,
         expected,
         value,
-        &format!("take it out (--set {key}= does), or choose what it belongs to"),
+        &format!("remove it (--set {key}= does), or choose what it belongs to"),
     )
 }
