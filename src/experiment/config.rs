@@ -18,31 +18,32 @@ use toml::{Table, Value};
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExperimentConfig {
-    /// What it is called in the report. Default: the name of the directory `output`.
+    /// Title of the report. Default: the name of the directory `output`.
     pub name: Option<String>,
     /// Directory of the experiment.
     pub output: PathBuf,
     /// Configuration that all arms share: a `run.toml`. Its `output` is not used.
     pub base: Option<PathBuf>,
-    /// The same written here, instead of `base`: the keys of `run.toml`, without `output`.
+    /// The shared configuration written here instead of in `base`: the keys of `run.toml`, without
+    /// `output`.
     #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     pub run: Option<Table>,
-    /// Seeds of parameters and order; every arm is trained once with each.
+    /// Seeds of the initial parameters and the order; every arm is trained once with each.
     pub seeds: Vec<u64>,
     /// Name of the arm that the others are compared with.
     pub baseline: String,
-    /// At which shares of the steps models are looked at.
+    /// At which fractions of the steps models are evaluated.
     #[serde(default)]
     pub branches: BranchesConfig,
     /// The ways to train, by name; results keep their order.
     #[schemars(with = "BTreeMap<String, ArmConfig>")]
     pub arms: Arms,
-    /// Text held out that every model is evaluated on. The first is the in-domain one, which
-    /// "reaches the baseline" is about.
+    /// Held-out text that every model is evaluated on. The first set is in-domain; "reaches the
+    /// baseline" refers to it.
     pub sets: Vec<SetConfig>,
-    /// The model that labelled, for the costs; without it they are not known.
+    /// The model that made the labels, for the costs; without it they are unknown.
     pub teacher: Option<TeacherConfig>,
-    /// What the report shows beside the results.
+    /// What the report shows in addition to the results.
     #[serde(default)]
     pub report: ReportConfig,
     /// Keep the checkpoints of finished runs, which take 12 bytes per parameter each, and the ONNX
@@ -51,16 +52,17 @@ pub struct ExperimentConfig {
     pub keep_checkpoints: bool,
 }
 
-/// Decayed models before the end of a run. A run keeps its learning rate until its decay (`wsd`);
-/// from a checkpoint on the way a branch decays earlier, and shows what a shorter run would have
+/// Decayed models before the end of a run. A run keeps its learning rate until its decay (`wsd`); a
+/// branch decays earlier, from a checkpoint of the run, and shows what a shorter run would have
 /// reached.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BranchesConfig {
-    /// Shares of `train.steps`, rising, the last of them 1: the run itself. With 1 alone there are
-    /// no branches, and any schedule will do; one of `wsd` that has no `decay_steps` takes `decay`.
+    /// Fractions of `train.steps`, increasing, the last of them 1: the run itself. With only 1
+    /// there are no branches, and any schedule is allowed; a `wsd` schedule without `decay_steps`
+    /// uses `decay`.
     pub shares: Vec<f64>,
-    /// Steps of the decay, of the run and of every branch, as a share of `train.steps`.
+    /// Steps of the decay, of the run and of every branch, as a fraction of `train.steps`.
     pub decay: f64,
 }
 
@@ -77,13 +79,13 @@ impl Default for BranchesConfig {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ArmConfig {
-    /// Keys set over the shared configuration, dotted, such as `"kd.mode" = "salt"`; one that is set
-    /// to "" is taken out, as `run --set KEY=` does.
+    /// Dotted keys that override the shared configuration, such as `"kd.mode" = "salt"`; a key set
+    /// to "" is removed, as by `run --set KEY=`.
     #[serde(default)]
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub set: Table,
-    /// Label directories of which only the scores were needed for it, such as those that its
-    /// selection was made from: they count as a cost.
+    /// Label directories of which this arm needed only the scores, such as those that its selection
+    /// was made from: they count as a cost.
     #[serde(default)]
     pub scored: Vec<PathBuf>,
     /// The model that made this arm's labels. Default: the experiment's `teacher`.
@@ -105,49 +107,49 @@ impl<'de> Deserialize<'de> for Arms {
     }
 }
 
-/// Text held out: a token corpus, or labels of one.
+/// Held-out text: a token corpus, or labels of one.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetConfig {
     /// Its name.
     pub name: String,
-    /// Token corpus; cut as the runs cut theirs.
+    /// Token corpus; cut into sequences as the runs cut theirs.
     pub tokens: Option<PathBuf>,
-    /// Format of the token files, where name and contents do not tell.
+    /// Format of the token files, if name and contents do not show it.
     pub tokens_format: Option<TokenFormat>,
-    /// Type of the ids in token files without a header. Default: u16, unless the bytes are seen to be
-    /// wider.
+    /// Type of the ids in token files without a header. Default: u16, unless the bytes look wider.
     pub dtype: Option<Dtype>,
     /// Id between documents of raw token files.
     pub eod: Option<u32>,
-    /// Where that id stands: `front` or `back` of each document. Default: as the file's ends tell.
+    /// Position of that id: `front` or `back` of each document. Default: inferred from the two ends
+    /// of the file.
     pub eod_position: Option<EodPosition>,
-    /// Label directory with the group `stats`, whose sequences are taken instead of a corpus': with it
-    /// there are results by bucket of the teacher's NLL.
+    /// Label directory with the group `stats`, whose sequences are used instead of a corpus: this adds
+    /// results by bucket of the teacher's NLL.
     pub labels: Option<PathBuf>,
 }
 
-/// What the report shows beside the results; a part that is left out is left out there too.
+/// What the report shows in addition to the results; each is optional.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema, clap::Args)]
 #[serde(deny_unknown_fields)]
 #[group(skip)]
 #[command(next_help_heading = "What is shown")]
 pub struct ReportConfig {
-    /// A label set: what it says of its teacher, and with positions its text.
+    /// A label set: what it says about its teacher, and its text if it has positions.
     #[arg(long, value_name = "DIR")]
     pub labels: Option<PathBuf>,
     /// The label set whose scores the selection was made from. Default: `labels`.
     #[arg(long, value_name = "DIR")]
     pub scores: Option<PathBuf>,
-    /// A selection, shaded in the scores.
+    /// A selection, shaded in the histogram of the scores.
     #[arg(long, value_name = "FILE")]
     pub selection: Option<PathBuf>,
-    /// The tokenizer.json of the labels; by default the one beside their plan.json, and without one tokens
-    /// are shown as ids.
+    /// The tokenizer.json of the labels. Default: the one next to their plan.json; without one, tokens are
+    /// shown as ids.
     #[arg(long, value_name = "FILE", requires = "labels")]
     pub tokenizer: Option<PathBuf>,
-    /// Labels by the same teacher of text that it was not trained on, on which bounds on its divergence
-    /// hold.
+    /// Labels by the same teacher of text that it was not trained on, for bounds on its divergence from
+    /// the data.
     #[arg(long, value_name = "DIR", requires = "labels")]
     pub held_out: Option<PathBuf>,
     /// Text that the model of every arm continues, with the same seed, when all runs are done.
@@ -156,14 +158,14 @@ pub struct ReportConfig {
     pub prompt: Option<String>,
 }
 
-/// The model that labelled.
+/// The model that made the labels.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TeacherConfig {
     /// Directory of its training run: parameters, tokens and seconds are read from there.
     pub run: PathBuf,
-    /// Positions a second that it labelled, as `saltworks label` said at the end. Without it the
-    /// time of labelling is not known.
+    /// Positions per second that it labelled, as `saltworks label` printed at the end. Without it
+    /// the time of labelling is not known.
     pub label_tokens_per_s: Option<f64>,
 }
 

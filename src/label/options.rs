@@ -45,29 +45,29 @@ pub(super) const MACHINE: &str = "Machine";
 #[serde(deny_unknown_fields, default)]
 #[schemars(transform = config::require_marked)]
 pub struct LabelOptions {
-    /// The SLM: the directory of a Hugging Face checkpoint (config.json, *.safetensors), an ONNX file
-    /// (external data beside it is found), or a folder with one in it. Of a URL, the files that are read are copied.
+    /// The teacher: the directory of a Hugging Face checkpoint (config.json, *.safetensors), an ONNX file (external
+    /// data next to it is found), or a folder that contains one. From a URL, the files that are read are copied.
     #[arg(long, help_heading = INPUTS, value_name = "PATH|URL")]
     #[schemars(required)]
     pub teacher: Option<PathBuf>,
 
-    /// Where the graphs of checkpoints are kept; tasks and runs share them. Default: teacher-cache, beside
+    /// Directory for the graphs of checkpoints, shared by tasks and runs. Default: teacher-cache, next to
     /// the output.
     #[arg(long, help_heading = MACHINE, value_name = "DIR")]
     pub teacher_cache: Option<PathBuf>,
 
-    /// What the matrices of a checkpoint are stored in: f32, f16 or bf16 (arithmetic is in f32 all the same),
-    /// or int8 (in blocks of 32, arithmetic too; faster, on the CPU). Default: f32.
+    /// Type in which the matrices of a checkpoint are stored: f32, f16 or bf16 (arithmetic is in f32 in any
+    /// case), or int8 (in blocks of 32, with 8-bit arithmetic; faster, CPU only). Default: f32.
     #[arg(long, help_heading = INPUTS, value_name = "TYPE", hide_possible_values = true)]
     pub teacher_weights: Option<WeightFormat>,
 
-    /// Operators of a checkpoint's graph: fused (ONNX Runtime's own, faster) or standard. Default: fused where
-    /// the device has them in f32, which is the CPU.
+    /// Operators of a checkpoint's graph: fused (ONNX Runtime's own, faster) or standard. Default: fused on
+    /// the CPU, else standard.
     #[arg(long, help_heading = INPUTS, value_name = "DIALECT", hide_possible_values = true)]
     pub teacher_dialect: Option<Dialect>,
 
-    /// Token corpus: a directory of `saltworks tokenize`, a Megatron .bin/.idx pair, nanoGPT or
-    /// llm.c .bin, Parquet with `input_ids` (a file, a folder, or a glob in quotes). Of a URL, the files are copied.
+    /// Token corpus: a directory of `saltworks tokenize`, a Megatron .bin/.idx pair, nanoGPT or llm.c .bin, Parquet
+    /// with `input_ids` (a file, a folder, or a glob in quotes). From a URL, the files are copied.
     #[arg(long, help_heading = INPUTS, value_name = "PATH|URL")]
     #[schemars(required)]
     pub tokens: Option<PathBuf>,
@@ -77,12 +77,12 @@ pub struct LabelOptions {
     #[schemars(required)]
     pub output: Option<PathBuf>,
 
-    /// Format of the tokens where it cannot be told from the file.
+    /// Format of the tokens, if the file does not show it.
     #[arg(long, help_heading = INPUTS, value_name = "FORMAT")]
     pub tokens_format: Option<TokenFormat>,
 
     /// Type of the ids in a token file without a header (nanoGPT, a headerless .npy). Default: u16, unless
-    /// the bytes are seen to be wider.
+    /// the bytes look wider.
     #[arg(long, help_heading = INPUTS, value_name = "TYPE")]
     pub dtype: Option<Dtype>,
 
@@ -90,7 +90,7 @@ pub struct LabelOptions {
     #[arg(long, help_heading = INPUTS, value_name = "ID")]
     pub eod: Option<u32>,
 
-    /// Where that id stands: front or back of each document. Default: front if the file begins with
+    /// Position of that id: front or back of each document. Default: front if the file begins with
     /// it and does not end with it (llm.c's own files), else back.
     #[arg(long, help_heading = INPUTS, value_name = "POSITION")]
     pub eod_position: Option<EodPosition>,
@@ -100,18 +100,18 @@ pub struct LabelOptions {
     #[arg(long, help_heading = INPUTS, value_name = "FILE|URL")]
     pub tokenizer: Option<PathBuf>,
 
-    /// Label although the tokenizer.json beside the teacher is not the one that made the tokens.
+    /// Label even if the tokenizer.json next to the teacher is not the one that made the tokens.
     #[arg(long, help_heading = INPUTS, num_args = 0..=1, default_missing_value = "true", default_value = "false", hide_default_value = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub ignore_teacher_tokenizer: bool,
 
-    /// Sequence length T: predicted positions a sequence.
+    /// Sequence length T: predicted positions per sequence.
     #[arg(long, help_heading = SEQUENCES, value_name = "T")]
     #[schemars(required)]
     #[schemars(extend("unit" = "tokens"))]
     pub seq_len: Option<u32>,
 
     /// How documents become sequences: concat (one after the other, attention across boundaries) or
-    /// document (each cut by itself).
+    /// document (each cut separately).
     #[arg(long, help_heading = SEQUENCES, value_name = "PACKING", default_value = "concat")]
     pub packing: Packing,
 
@@ -124,8 +124,8 @@ pub struct LabelOptions {
     #[schemars(extend("unit" = "ids"))]
     pub top_k: u32,
 
-    /// Lists to write beside the scores: scores,stats,topk,samples. Default: stats,topk, and samples
-    /// where --samples is given.
+    /// Lists to write in addition to the scores: scores,stats,topk,samples. Default: stats,topk, and
+    /// samples if --samples is given.
     #[arg(long, help_heading = KEPT, value_name = "GROUPS", value_delimiter = ',')]
     pub groups: Option<Vec<Group>>,
 
@@ -135,7 +135,7 @@ pub struct LabelOptions {
     #[schemars(extend("unit" = "ids"))]
     pub samples: Option<u32>,
 
-    /// Temperature that samples are drawn at; a loss on samples is unbiased at this one alone. Default: 1.
+    /// Temperature of the samples; a loss on samples is unbiased only at this temperature. Default: 1.
     #[arg(long, help_heading = KEPT, value_name = "TAU", allow_negative_numbers = true)]
     pub samples_tau: Option<f64>,
 
@@ -143,7 +143,7 @@ pub struct LabelOptions {
     #[arg(long, help_heading = KEPT, value_name = "SEED")]
     pub samples_seed: Option<u64>,
 
-    /// Extra temperatures, comma-separated: one log-partition per position each.
+    /// Extra temperatures, comma-separated; each adds one log-partition per position.
     #[arg(
         long, help_heading = KEPT,
         value_name = "TAU",
@@ -153,11 +153,12 @@ pub struct LabelOptions {
     pub temperatures: Vec<f64>,
 
     /// Precision that kept log-probabilities are rounded to: f32, f16, bf16, or m6, m5, m4 (so many
-    /// mantissa bits). m5 takes about 90 bytes a target at K = 50, 2e-4 nats from the teacher.
+    /// mantissa bits). m5 takes about 90 bytes per target at K = 50 and is 2e-4 nats from the
+    /// teacher.
     #[arg(long, help_heading = KEPT, value_name = "PRECISION", default_value = "m5")]
     pub round: Rounding,
 
-    /// Part of the corpus: sequences A up to, not including, B, as A..B.
+    /// Part of the corpus: sequences A up to but not including B, as A..B.
     #[arg(long, help_heading = SEQUENCES, value_name = "A..B", conflicts_with = "max_sequences")]
     pub sequences: Option<String>,
 
@@ -175,16 +176,16 @@ pub struct LabelOptions {
     pub mask_vocab_padding: bool,
 
     /// Where the teacher runs: auto, cpu, cuda, tensorrt, migraphx, rocm, openvino, coreml or
-    /// directml; cuda:1 is the second device, and so with tensorrt, migraphx, rocm and directml.
-    /// auto is cuda where it works, else cpu. Of these the project
-    /// itself has run cpu, openvino by hand on a CPU, and no other.
+    /// directml; cuda:1 is the second CUDA device; tensorrt, migraphx, rocm and directml take
+    /// numbers too. auto is cuda if it works, else cpu. This project has tested cpu, and openvino
+    /// by hand on a CPU; no other.
     #[arg(long, help_heading = MACHINE, value_name = "DEVICE", default_value = "auto")]
     pub device: String,
 
-    /// Where logits are reduced: host (by this machine's processor; every group), graph (in the
-    /// model's graph, so that only the kept ids leave the device; --groups topk or scores), cuda (on
-    /// the CUDA device that runs the teacher; every group) or auto (host with cpu, cuda with cuda,
-    /// graph with any other device).
+    /// Where logits are reduced: host (on the CPU; every group), graph (in the model's graph, so
+    /// that only the kept ids leave the device; --groups topk or scores), cuda (on the CUDA device
+    /// that runs the teacher; every group) or auto (host with cpu, cuda with cuda, graph with any
+    /// other device).
     #[arg(
         long, help_heading = MACHINE,
         value_name = "PLACE",
@@ -197,8 +198,8 @@ pub struct LabelOptions {
     #[arg(long, help_heading = MACHINE, value_name = "N")]
     pub threads: Option<usize>,
 
-    /// No effect: the shape of a call follows from the length of its sequences alone, so that labels
-    /// do not depend on it. Accepted for older command lines and configuration files.
+    /// No effect: the shape of a call depends only on the length of its sequences, so that labels do
+    /// not depend on this option. Accepted for older command lines and configuration files.
     #[arg(long, help_heading = MACHINE, value_name = "N")]
     pub batch_tokens: Option<u32>,
 
@@ -207,7 +208,7 @@ pub struct LabelOptions {
     #[schemars(extend("unit" = "bytes"))]
     pub shard_bytes: u64,
 
-    /// Seed of the order of sequences over shards, or `none` for the corpus' own.
+    /// Seed for shuffling sequences over shards, or `none` for the order of the corpus.
     #[arg(long, help_heading = FILES, value_name = "SEED", default_value = "0")]
     pub order_seed: OrderSeed,
 
@@ -215,7 +216,7 @@ pub struct LabelOptions {
     #[arg(long, help_heading = FILES, value_name = "LEVEL", default_value_t = DEFAULT_ZSTD_LEVEL)]
     pub zstd_level: i32,
 
-    /// The output with the logits, where the model's own naming leaves a doubt.
+    /// Name of the output with the logits, if the model's own names leave it unclear.
     #[arg(long, help_heading = INPUTS, value_name = "NAME")]
     pub logits_output: Option<String>,
 
@@ -224,27 +225,28 @@ pub struct LabelOptions {
     pub ort_lib: Option<PathBuf>,
 
     /// Only every n-th shard, starting at i: this process is task i (from 0) of n, as i/n; or `auto`: the number
-    /// that Slurm, Kubernetes, SkyPilot, torchrun or the like gave this process in its environment.
+    /// that Slurm, Kubernetes, SkyPilot, torchrun or the like gives this process in its environment.
     #[arg(long, help_heading = MACHINE, value_name = "I/N")]
     pub task: Option<String>,
 
-    /// How many tasks there are, where the engine of `--task auto` does not say it (Kubernetes), or where part of a
-    /// Slurm array runs again.
+    /// Number of tasks, if the engine of `--task auto` does not give it (Kubernetes), or if part of a Slurm array
+    /// runs again.
     #[arg(long, help_heading = MACHINE, value_name = "N")]
     #[schemars(range(min = 1))]
     pub tasks: Option<u32>,
 
-    /// Let shards of different ONNX Runtime versions, providers or instruction sets stand together.
+    /// Allow shards made by different ONNX Runtime versions, providers or instruction sets in one
+    /// set.
     #[arg(long, help_heading = MACHINE, num_args = 0..=1, default_missing_value = "true", default_value = "false", hide_default_value = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub allow_mixed_runtime: bool,
 
-    /// Label with a model that was measured to be no teacher (it is not causal, not repeatable, or
-    /// gives something other than logits). The plan records what was overridden.
+    /// Label with a model that fails the checks of a teacher (it is not causal, not repeatable, or
+    /// gives something other than logits). The plan records which checks were overridden.
     #[arg(long, help_heading = KEPT, num_args = 0..=1, default_missing_value = "true", default_value = "false", hide_default_value = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub allow_any_teacher: bool,
 
-    /// Label sequences with a token that the teacher gives no probability at all (its logit is -inf)
-    /// too: their scores by NLL are null, so that `select` keeps none of them by those.
+    /// Also label sequences with a token that the teacher gives zero probability (its logit is
+    /// -inf). Their NLL scores are null, so `select` never keeps them by those.
     #[arg(long, help_heading = KEPT, num_args = 0..=1, default_missing_value = "true", default_value = "false", hide_default_value = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub allow_impossible_targets: bool,
 }

@@ -16,16 +16,16 @@ pub enum Order {
     Bottom,
     /// Scores nearest to the median first.
     Middle,
-    /// Random, whatever the score: the control.
+    /// Random, regardless of the score: the control.
     Random {
-        /// Seed of the draws.
+        /// Seed of the sampling.
         seed: u64,
     },
     /// Sampled without replacement, with weights exp(score / temperature).
     Weighted {
         /// Unit of the score; towards 0 it is `top`, towards infinity `random`.
         temperature: f64,
-        /// Seed of the draws.
+        /// Seed of the sampling.
         seed: u64,
     },
 }
@@ -43,13 +43,13 @@ pub enum Amount {
     Tokens(u64),
 }
 
-/// Which sequences are kept.
+/// Which sequences to keep.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Policy {
     /// The order in which they are kept.
     #[serde(flatten)]
     pub order: Order,
-    /// The score that the order is by. Sequences without one are never kept.
+    /// The score that determines the order. Sequences without one are never kept.
     pub score: ScoreId,
     /// How many are kept.
     pub amount: Amount,

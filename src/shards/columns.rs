@@ -108,7 +108,7 @@ impl PieceColumn {
         match self {
             PieceColumn::DocIndex => (
                 "",
-                "documents that have a target in the sequence; a target belongs to the document that its token is of",
+                "documents that have a target in the sequence; a target belongs to the document of its token",
             ),
             PieceColumn::NTargets => ("tokens", "targets of each of them"),
             PieceColumn::NLearnable => ("tokens", "those with target_rank < k"),
@@ -209,7 +209,7 @@ impl ScoreId {
             ),
             ScoreId::MeanNll => ("nats", "mean NLL of the targets"),
             ScoreId::MedianNll => ("nats", "median NLL of the targets"),
-            ScoreId::LearnableFraction => ("fraction", "share of positions with target_rank < k"),
+            ScoreId::LearnableFraction => ("fraction", "fraction of positions with target_rank < k"),
             ScoreId::MeanEntropy => ("nats", "mean entropy of the full softmax"),
             ScoreId::MeanTopkMass => (
                 "probability",
@@ -429,7 +429,7 @@ fn describe(id: ColumnId) -> (&'static str, &'static str) {
         ),
         ColumnId::TopkIds => (
             "",
-            "the K best ids of each position, by falling logit, ties by id",
+            "the K best ids of each position, by descending logit, ties by id",
         ),
         ColumnId::TopkLogprobs => (
             "nats",
@@ -445,7 +445,7 @@ fn describe(id: ColumnId) -> (&'static str, &'static str) {
         ),
         ColumnId::SampledIds => (
             "",
-            "distinct ids drawn from p^(1/tau_s) / sum p^(1/tau_s), position after position, rising in each",
+            "distinct ids drawn from p^(1/tau_s) / sum p^(1/tau_s), position after position, ascending in each",
         ),
         ColumnId::SampledCounts => (
             "draws",

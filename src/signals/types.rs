@@ -143,15 +143,15 @@ impl Scores {
 pub enum Rounding {
     /// No rounding.
     F32,
-    /// IEEE half precision: off by 2^-11 of the value at most.
+    /// IEEE half precision: relative error of at most 2^-11.
     F16,
-    /// bfloat16: off by 2^-8 of the value at most.
+    /// bfloat16: relative error of at most 2^-8.
     Bf16,
-    /// 6 explicit mantissa bits: off by 2^-7 of the value at most.
+    /// 6 explicit mantissa bits: relative error of at most 2^-7.
     M6,
-    /// 5 explicit mantissa bits: off by 2^-6 of the value at most.
+    /// 5 explicit mantissa bits: relative error of at most 2^-6.
     M5,
-    /// 4 explicit mantissa bits: off by 2^-5 of the value at most.
+    /// 4 explicit mantissa bits: relative error of at most 2^-5.
     M4,
 }
 

@@ -14,13 +14,13 @@ pub enum ReduceChoice {
     /// By device: host on the CPU, cuda on a CUDA device, graph on any other.
     #[default]
     Auto,
-    /// By this machine's processor, from all logits of each position; every group.
+    /// On the CPU, from all logits of each position; every group.
     Host,
     /// In the model's graph, by a head appended to it in memory, so that only the stored ids of each
-    /// position leave the device; groups scores and topk alone.
+    /// position leave the device; only the groups scores and topk.
     Graph,
-    /// On the CUDA device that the model runs on, by a kernel over the logits that it left there;
-    /// every group, K up to 2048. Never run on a GPU yet: compare with host first.
+    /// On the CUDA device that the model runs on, by a kernel that reads the logits there; every
+    /// group, K up to 2048. Never run on a GPU yet: compare with host first.
     Cuda,
 }
 

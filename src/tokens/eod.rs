@@ -6,7 +6,7 @@ use super::token_file::TokenFile;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Where the id that separates documents stands.
+/// Position of the id that separates documents.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
 )]

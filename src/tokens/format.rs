@@ -18,7 +18,7 @@ pub(super) const DOCUMENTS: &str = "documents.parquet";
 pub enum TokenFormat {
     /// `.bin` and `.idx`, with or without a `corpus.json`.
     Megatron,
-    /// Ids without a header, u16 unless it is said, or a NumPy array.
+    /// Ids without a header, u16 by default, or a NumPy array.
     NanoGpt,
     /// llm.c's header, then u16 or u32 ids.
     LlmC,

@@ -26,7 +26,7 @@ const SPACING: u64 = 256;
 pub enum Packing {
     /// One after the other; sequences run across their boundaries.
     Concat,
-    /// Each cut into sequences of its own.
+    /// Each cut into its own sequences.
     Document,
 }
 

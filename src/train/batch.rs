@@ -19,7 +19,7 @@ pub struct MicroBatch {
     pub kd: Option<KdTargets>,
 }
 
-/// How what is stored of a teacher's distribution becomes one to learn.
+/// How the stored part of the teacher's distribution becomes a target.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
 )]
@@ -27,7 +27,7 @@ pub struct MicroBatch {
 pub enum KdLoss {
     /// The K stored ids and one bucket for the rest.
     TailBucket,
-    /// Counts of draws from the teacher over their number; unbiased at the temperature they were made at.
+    /// Fractions of samples from the teacher; unbiased at the temperature of the samples.
     Sampled,
     /// The stored ids, rescaled to sum to 1; biased, for comparison.
     Renormalize,

@@ -67,8 +67,9 @@ pub(crate) struct Overwrite {
 #[group(skip)]
 #[command(next_help_heading = "Object stores")]
 pub(crate) struct Stores {
-    /// An option of the object stores, over the environment, such as endpoint=https://host or
-    /// region=us-east-2; docs/object-stores.md lists them. May be repeated.
+    /// An option of the object stores, which overrides the environment, such as
+    /// endpoint=https://host or region=us-east-2; docs/object-stores.md lists them. May be
+    /// repeated.
     #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = key_and_value)]
     pub(crate) storage_option: Vec<(String, String)>,
 

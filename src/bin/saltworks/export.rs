@@ -19,11 +19,11 @@ Examples:
   saltworks export SmolLM2-135M --output model.onnx
   saltworks export SmolLM2-135M --output model.onnx --dialect fused --weights int8 --external-data";
 
-/// Write a Hugging Face checkpoint as an ONNX model, for any program that runs one.
+/// Write a Hugging Face checkpoint as an ONNX model, for any program that runs ONNX.
 ///
 /// `label --teacher DIR` does this by itself. The model takes `input_ids` int64 [batch, sequence], both dynamic,
-/// and gives `logits` f32. A config.json beside it, which is written if there is none, tells the longest
-/// sequence; the checkpoint's tokenizer.json goes beside it too.
+/// and gives `logits` f32. The maximum sequence length is in the config.json next to it, which is written if
+/// there is none; the checkpoint's tokenizer.json is copied there too.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -45,8 +45,8 @@ pub(crate) struct Args {
     )]
     dialect: Dialect,
 
-    /// What matrices are stored in: f32, f16 or bf16 (arithmetic is in f32 all the same), or int8 (in blocks of
-    /// 32, arithmetic too; with --dialect fused).
+    /// Type in which matrices are stored: f32, f16 or bf16 (arithmetic is in f32 in any case), or int8 (in
+    /// blocks of 32, with 8-bit arithmetic; needs --dialect fused).
     #[arg(
         long,
         help_heading = "Graph",
@@ -56,7 +56,7 @@ pub(crate) struct Args {
     )]
     weights: WeightFormat,
 
-    /// Put the weights into FILE.data beside it; needed past 2 GiB.
+    /// Write the weights to FILE.data next to it; needed above 2 GiB.
     #[arg(long, help_heading = OUTPUT)]
     external_data: bool,
 

@@ -16,20 +16,20 @@ Examples:
   saltworks filter --input corpus/*.jsonl.zst --corpus tokens --selection documents.parquet --output kept
   saltworks filter --input corpus.parquet --corpus tokens --selection documents.parquet --scores-key scores --weights --output weighted";
 
-/// Write the chosen documents of a corpus as they were.
+/// Write the chosen documents of a corpus, unchanged.
 ///
 /// JSON lines are copied byte for byte, Parquet rows with all columns, text files whole, in their order, each
-/// input into a file of its name. The selection is one of documents (`select --by document`), and the token corpus
-/// says which record of which input each document is.
+/// input into a file of the same name. The selection must be of documents (`select --by document`); the token
+/// corpus records which record of which input each document is.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(flatten)]
     files: FileArgs,
-    /// Directory of the token corpus that `tokenize` made of these inputs.
+    /// Directory of the token corpus that `tokenize` made from these inputs.
     #[arg(long, help_heading = "Selection", value_name = "DIR")]
     corpus: PathBuf,
-    /// Which of its documents are kept: a file that `select --by document` wrote.
+    /// The documents to keep: a file that `select --by document` wrote.
     #[arg(long, help_heading = "Selection", value_name = "FILE")]
     selection: PathBuf,
     /// Records that were skipped at tokenization: empty documents, bad lines, blank lines.
@@ -41,7 +41,7 @@ pub(crate) struct Args {
     /// Add the selection's scores to every document, under this key of its JSON object, or in a column of this name.
     #[arg(long, help_heading = OUTPUT, value_name = "NAME")]
     scores_key: Option<String>,
-    /// Write all documents, with 1 for those that are kept and 0 for the others under this key or in this column.
+    /// Write all documents, with 1 for the chosen ones and 0 for the others under this key or in this column.
     #[arg(long, help_heading = OUTPUT, value_name = "NAME", num_args = 0..=1, require_equals = true,
           default_missing_value = DEFAULT_WEIGHTS_KEY)]
     weights: Option<String>,

@@ -37,8 +37,8 @@ pub(crate) struct Args {
     /// or instruction sets differ in their last bits.
     #[arg(long, help_heading = "Checks")]
     allow_mixed_runtime: bool,
-    /// Wait until every shard is finished by tasks that still run: so many seconds at most, or with no number
-    /// for as long as it takes.
+    /// Wait until running tasks have finished every shard: at most this many seconds, or without a number as
+    /// long as it takes.
     #[arg(long, help_heading = "Tasks", value_name = "SECONDS", num_args = 0..=1)]
     wait: Option<Option<u64>>,
     /// The token corpus that was labelled. Default: the path in label.toml.

@@ -12,11 +12,11 @@ Examples:
   saltworks import labels.spec.json --shard 3
   saltworks import labels.spec.json --shard 3 --rows part-00003.parquet";
 
-/// Take the numbers of another engine as labels: what `LabelWriter` of the Python package runs.
+/// Import the numbers of another engine as labels, as `LabelWriter` of the Python package does.
 ///
-/// Alone it makes the plan, or finds it again, and prints which shards are still to be made. With --shard it
-/// prints the sequences of a shard by row groups; with --rows too it writes that shard. `saltworks finalize`
-/// ends the set.
+/// Without options it writes the plan, or finds the existing one, and prints which shards are still to be
+/// made. With --shard it prints the sequences of that shard by row group; with --rows as well it writes the
+/// shard. `saltworks finalize` completes the set.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {

@@ -16,15 +16,15 @@ Examples:
 
 /// Write a page about a label set: one HTML file that opens from disk.
 ///
-/// It shows what `stats` prints as pictures, some sequences with the probability of each token, how the labels were
-/// made, and first of all what to know before using them. Every figure comes with its numbers as CSV.
+/// It shows what `stats` prints as figures, some sequences with the probability of each token, how the labels were
+/// made and, at the top, what to know before using them. Every figure comes with its numbers as CSV.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Directory of labels, or its URL.
     #[arg(value_name = "LABELS|URL")]
     labels: PathBuf,
-    /// The file, or a directory for report.html; the labels' own directory unless given.
+    /// The file, or a directory for report.html. Default: the directory of the labels.
     #[arg(long, help_heading = OUTPUT, short, value_name = "FILE|URL")]
     output: Option<PathBuf>,
     /// Labels by the same teacher of text that it was not trained on, for bounds on its divergence from the data.
@@ -33,8 +33,8 @@ pub(crate) struct Args {
     /// A selection of these sequences, shown in the histogram of the scores.
     #[arg(long, help_heading = "What is shown", value_name = "FILE|URL")]
     selection: Option<PathBuf>,
-    /// The tokenizer.json that the tokens were made with; by default the one beside plan.json, and without one ids
-    /// are shown.
+    /// The tokenizer.json that the tokens were made with. Default: the one next to plan.json; without one, ids are
+    /// shown.
     #[arg(long, help_heading = "What is shown", value_name = "FILE|URL")]
     tokenizer: Option<PathBuf>,
     #[command(flatten)]

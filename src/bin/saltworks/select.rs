@@ -68,16 +68,17 @@ pub(crate) struct Args {
     /// temperature).
     #[arg(long, help_heading = "Policy", value_name = "T", default_value_t = 1.0)]
     temperature: f64,
-    /// Subtract the scores of these labels of the same sequences. MiniPLM's difference: LABELS by a
-    /// small reference model, this set by the teacher, and `--score score_mean_nll`. By document, the two
-    /// models may have different tokenizers.
+    /// Subtract the scores of these labels of the same sequences. For MiniPLM's difference, LABELS is by
+    /// a small reference model and this set by the teacher, with `--score score_mean_nll`. By document,
+    /// the two models may have different tokenizers.
     #[arg(long, help_heading = "Policy", value_name = "LABELS|URL")]
     minus: Option<PathBuf>,
-    /// Documents only: rank each input file of the corpus by itself, and keep the amount of each.
+    /// Documents only: rank each input file of the corpus separately, and keep the amount from
+    /// each.
     #[arg(long, help_heading = "Policy", value_enum)]
     per: Option<Per>,
-    /// Documents only: how those of --minus are found. Default: index where both sets label one token
-    /// corpus, else id.
+    /// Documents only: how they are found in --minus. Default: index if both sets label the same
+    /// token corpus, else id.
     #[arg(long, help_heading = "Policy", value_enum, requires = "minus")]
     join: Option<Join>,
     /// Print the beginnings of the hardest kept sequences, of some near the median, and of the
@@ -140,7 +141,7 @@ enum PolicyName {
     Bottom,
     /// The scores nearest to the median.
     Middle,
-    /// Random sequences, whatever their score: the control.
+    /// Random sequences, regardless of their score: the control.
     Random,
     /// Random sequences, weighted by score with a temperature.
     Weighted,

@@ -19,9 +19,9 @@ const LISTED: usize = 8;
 
 /// Show how far labelling is, over all tasks: shards done and missing, size, speed, time left.
 ///
-/// Reads names, sizes and times in the directory, and no shard: it is quick, and may run while tasks work. The speed is
-/// that of the shards finished in the last ten minutes, or in the last hour where those are few. Exits with 0 when
-/// every shard is done, else with 1. Whether shards are sound, `verify` tells.
+/// Reads only names, sizes and times in the directory, not the shards, so it is quick and may run while tasks work.
+/// The speed is that of the shards finished in the last ten minutes, or in the last hour if those are few. Exits
+/// with 0 if every shard is done, else with 1. `verify` checks whether shards are sound.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {

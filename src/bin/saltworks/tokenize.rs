@@ -36,8 +36,8 @@ pub(crate) struct Args {
     /// Hugging Face tokenizer.json.
     #[arg(long, help_heading = "Tokenizer", value_name = "FILE|URL")]
     tokenizer: PathBuf,
-    /// Directory for tokens.bin, tokens.idx, documents.parquet and corpus.json. Files for a store are made in TMPDIR,
-    /// and put when all of them are whole.
+    /// Directory for tokens.bin, tokens.idx, documents.parquet and corpus.json. Files for a store are made in
+    /// TMPDIR and uploaded when all of them are complete.
     #[arg(long, help_heading = OUTPUT, short, value_name = "DIR|URL")]
     output: PathBuf,
     /// Id before every document; auto: the ids that the tokenizer's post-processor adds before a

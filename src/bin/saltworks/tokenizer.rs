@@ -40,8 +40,8 @@ Example:
 
 /// Show the fingerprint of a tokenizer.json, and how many ids it has.
 ///
-/// The fingerprint is the one that corpora and labels record: it is the same for two files exactly where every id
-/// stands for the same bytes.
+/// The fingerprint is the one that corpora and labels record: it is the same for two files if and only if every
+/// id stands for the same bytes.
 #[derive(clap::Args)]
 #[command(after_help = INFO_EXAMPLES)]
 struct InfoArgs {

@@ -42,11 +42,11 @@ struct TeacherArgs {
     /// agreement): this measures the cost of quantising a teacher.
     #[arg(long, value_name = "PATH|URL", requires = "tokens")]
     teacher: Option<PathBuf>,
-    /// Where the graph of a checkpoint is kept. Default: teacher-cache, beside the labels.
+    /// Directory for the graph of a checkpoint. Default: teacher-cache, next to the labels.
     #[arg(long, value_name = "DIR", requires = "teacher")]
     teacher_cache: Option<PathBuf>,
-    /// What the matrices of a checkpoint are stored in: f32, f16, bf16 or int8. Default: as of the labels' own
-    /// checkpoint, else f32.
+    /// Type in which the matrices of a checkpoint are stored: f32, f16, bf16 or int8. Default: that of the
+    /// labels' own checkpoint, else f32.
     #[arg(
         long,
         value_name = "TYPE",

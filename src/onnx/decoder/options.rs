@@ -7,21 +7,22 @@ use serde::{Deserialize, Serialize};
 /// checkpoint would give other bytes, so that graphs stored by earlier versions are made again.
 pub const GRAPH_VERSION: u32 = 1;
 
-/// Which operators a graph is made of.
+/// Which operators a graph uses.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Dialect {
-    /// ONNX's own of opset 17: any runtime.
+    /// Standard ONNX operators of opset 17, for any runtime.
     Standard,
-    /// With ONNX Runtime's own where they say the same (`GroupQueryAttention`, `SkipSimplifiedLayerNormalization`,
-    /// `MatMulNBits`): faster there, and attention without scores of `[H, T, T]`.
+    /// ONNX Runtime's own operators where they are equivalent (`GroupQueryAttention`,
+    /// `SkipSimplifiedLayerNormalization`, `MatMulNBits`): faster there, with attention that does not store scores
+    /// of `[H, T, T]`.
     Fused,
 }
 
-/// What the matrices of a graph are stored in; vectors, and tables that depend on nothing but the description,
-/// are f32. Products are made in f32.
+/// Type in which the matrices of a graph are stored; vectors, and tables that depend only on the description,
+/// are f32. Products are computed in f32.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
 )]
@@ -33,8 +34,8 @@ pub enum WeightFormat {
     F16,
     /// bfloat16, widened to f32 when the model is loaded.
     Bf16,
-    /// 8 bits in blocks of 32 along the input, an f32 scale each (`MatMulNBits`), and inputs rounded to 8 bits
-    /// as they come; the embedding is f32. [`Dialect::Fused`] only.
+    /// 8 bits in blocks of 32 along the input, with one f32 scale each (`MatMulNBits`); inputs are rounded to
+    /// 8 bits at run time; the embedding is f32. [`Dialect::Fused`] only.
     Int8,
 }
 

@@ -6,7 +6,7 @@ use crate::shards::DocumentScore;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What has a ranking and an amount of its own.
+/// What gets its own ranking and amount.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
 )]
@@ -24,30 +24,30 @@ pub enum Per {
 #[serde(rename_all = "lowercase")]
 #[value(rename_all = "lower")]
 pub enum Join {
-    /// By its number; for labels of one corpus.
+    /// By its number; for labels of the same corpus.
     Index,
-    /// By its id, which must be there and be its own.
+    /// By its id, which must exist and be unique.
     Id,
-    /// By its input file, as spelled when it was tokenized, and its place there.
+    /// By its input file, as named when it was tokenized, and its record number there.
     Record,
 }
 
-/// Which documents are kept.
+/// Which documents to keep.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DocumentPolicy {
     /// The order in which they are kept.
     #[serde(flatten)]
     pub order: Order,
-    /// The score that the order is by. Documents without one are never kept.
+    /// The score that determines the order. Documents without one are never kept.
     pub score: DocumentScore,
     /// How many are kept; tokens are all of a document's, as far as they are known, else its targets.
     pub amount: Amount,
     /// Documents whose `learnable_fraction` is below this are never kept.
     pub min_learnable: Option<f64>,
-    /// What has a ranking and an amount of its own; absent: all documents have one.
+    /// What gets its own ranking and amount; absent: all documents are ranked together.
     pub per: Option<Per>,
-    /// How documents of the subtracted labels are found; absent: by number where both label one corpus,
-    /// else by id.
+    /// How documents of the subtracted labels are found; absent: by number if both label the same
+    /// corpus, else by id.
     pub join: Option<Join>,
 }
 

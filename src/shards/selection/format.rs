@@ -83,7 +83,7 @@ pub fn describe_selection() -> Vec<SelectionColumn> {
             SEQ_ID,
             "u64",
             false,
-            "number of the sequence in the view; rows are by rising seq_id, one for each labelled sequence",
+            "number of the sequence in the view; rows are in ascending order of seq_id, one for each labelled sequence",
         ),
         column(
             SCORE,
@@ -95,7 +95,7 @@ pub fn describe_selection() -> Vec<SelectionColumn> {
             "rank",
             "u64",
             true,
-            "place in the policy's order, 0 the most wanted; null if the sequence may not be taken",
+            "place in the policy's order, 0 is the first to keep; null if the sequence may not be kept",
         ),
         column(
             KEPT,

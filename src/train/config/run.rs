@@ -14,15 +14,16 @@ use std::path::PathBuf;
 pub struct RunConfig {
     /// Directory of the run. Default on the command line: `--output`.
     pub output: PathBuf,
-    /// Dimensions of a fresh model; left out where `init` names one, and optional with `branch_from`.
+    /// Dimensions of a new model; left out if `init` names one, and optional with `branch_from`.
     pub model: Option<ModelConfig>,
     /// A Hugging Face Llama directory to start from.
     pub init: Option<PathBuf>,
     /// A checkpoint of another run (RUN/checkpoints/step-N) to continue as if this run had been that
-    /// one up to there: weights, moments, place in the data. What is learnt must be configured as it
-    /// was there, but for `train.steps` and the fall of the learning rate (`schedule.shape`, `min_lr`,
-    /// `decay_steps`), which must not have begun: so several runs decay from one. A warm-up that is
-    /// not given is that of `train.steps` here: give `schedule.warmup_steps` in both.
+    /// one up to there: weights, moments, position in the data. Everything that affects training must
+    /// be configured as it was there, except `train.steps` and the decay of the learning rate
+    /// (`schedule.shape`, `min_lr`, `decay_steps`), which must not have begun. This way several runs
+    /// can decay from one. If the warm-up is not given, it follows from `train.steps` here: give
+    /// `schedule.warmup_steps` in both.
     pub branch_from: Option<PathBuf>,
     /// What is read.
     pub data: DataConfig,
@@ -34,7 +35,7 @@ pub struct RunConfig {
     /// AdamW.
     #[serde(default)]
     pub optimizer: OptimizerConfig,
-    /// What is learnt from labels, and when; without this table, nothing: `baseline`.
+    /// What is learnt from labels, and when; without this table, nothing (`baseline`).
     #[serde(default)]
     pub kd: KdConfig,
     /// Validation during training.
@@ -48,7 +49,7 @@ pub struct RunConfig {
     pub log: LogConfig,
 }
 
-/// Dimensions of a fresh model. The vocabulary is the tokenizer's.
+/// Dimensions of a new model. The vocabulary is the tokenizer's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
@@ -80,51 +81,52 @@ pub struct ModelConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// Token corpus of ordinary training: all of `baseline`, the last stage of the others; `rkd` has
-    /// none.
+    /// Token corpus for ordinary training: all steps of `baseline`, the last stage of the other
+    /// modes; `rkd` has none.
     pub tokens: Option<PathBuf>,
-    /// Format of the token files, where name and contents do not tell.
+    /// Format of the token files, if name and contents do not show it.
     pub tokens_format: Option<TokenFormat>,
-    /// Type of the ids in token files without a header. Default: u16, unless the bytes are seen to be
-    /// wider.
+    /// Type of the ids in token files without a header. Default: u16, unless the bytes look wider.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dtype: Option<Dtype>,
     /// Id between documents of raw token files.
     pub eod: Option<u32>,
-    /// Where that id stands: `front` or `back` of each document. Default: as the file's ends tell.
+    /// Position of that id: `front` or `back` of each document. Default: inferred from the two ends
+    /// of the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eod_position: Option<EodPosition>,
-    /// Label directory of `saltworks label`. A `baseline` that names one reads the same sequences
-    /// in the same order as the other modes, and learns only from their tokens. A list of directories has
-    /// labels of the same sequences, of one teacher each, up to 8 (`kd.teachers`); order and selection are
-    /// of the first.
+    /// Label directory of `saltworks label`. A `baseline` with labels reads the same sequences in the same
+    /// order as the other modes, but learns only from their tokens. A list of up to 8 directories has
+    /// labels of the same sequences, each by another teacher (`kd.teachers`); the first determines order
+    /// and selection.
     pub labels: Option<LabelDirs>,
     /// Selection (Parquet: `seq_id`, `kept`): only kept sequences of the labels are used.
     pub selection: Option<PathBuf>,
     /// Token corpus held out for validation.
     pub validation: Option<PathBuf>,
-    /// tokenizer.json; copied into what is exported.
+    /// tokenizer.json; copied into exported models.
     pub tokenizer: Option<PathBuf>,
-    /// T. Default: the labels'.
+    /// Sequence length T. Default: the labels'.
     #[schemars(extend("unit" = "tokens"), range(min = 1))]
     pub seq_len: Option<u32>,
-    /// Packing. Default: the labels', else `concat`.
+    /// How documents become sequences. Default: the labels', else `concat`.
     pub packing: Option<Packing>,
     /// Id in front of every sequence. Default: the labels', else none.
     pub sequence_bos: Option<u32>,
-    /// Do not learn targets that are the first token of another document. Default: false.
+    /// Do not train on targets that are the first token of another document. Default: false.
     #[serde(default)]
     pub mask_document_borders: bool,
-    /// Times that labelled sequences may be seen. Default: 1.
+    /// How often each labelled sequence may be seen. Default: 1.
     #[schemars(range(min = 1))]
     pub label_epochs: Option<u32>,
-    /// Times that sequences of `tokens` may be seen. Default: 1.
+    /// How often each sequence of `tokens` may be seen. Default: 1.
     #[schemars(range(min = 1))]
     pub token_epochs: Option<u32>,
-    /// Row groups that are shuffled together. Default: 8. Part of the order: it changes the run.
+    /// Row groups that are shuffled together. Default: 8. It affects the order and so changes the
+    /// run.
     #[schemars(range(min = 1))]
     pub shuffle_row_groups: Option<usize>,
-    /// Steps that are read ahead, from 1 to 1024. Default: 4. Changes only speed and memory.
+    /// Steps to read ahead, from 1 to 1024. Default: 4. Changes only speed and memory.
     #[schemars(range(min = 1, max = 1024))]
     pub prefetch: Option<usize>,
 }
@@ -136,22 +138,22 @@ pub struct TrainConfig {
     /// Optimizer steps.
     #[schemars(extend("unit" = "steps"), range(min = 1))]
     pub steps: u64,
-    /// Sequences a step.
+    /// Sequences per step.
     #[schemars(extend("unit" = "sequences"), range(min = 1))]
     pub batch_size: usize,
-    /// Sequences a forward and backward pass; divides `batch_size`. Default: all at once.
+    /// Sequences per forward and backward pass; divides `batch_size`. Default: all at once.
     #[schemars(extend("unit" = "sequences"))]
     pub micro_batch_size: Option<usize>,
-    /// Seed of parameters and order. Default: 0.
+    /// Seed of the initial parameters and the order. Default: 0.
     #[serde(default)]
     pub seed: u64,
-    /// Threads. Default: all cores. The same number gives the same bits.
+    /// Threads. Default: all cores. The same number gives bit-identical results.
     #[schemars(range(min = 1))]
     pub threads: Option<usize>,
-    /// Keep only the input of each block and compute the rest again. Default: false.
+    /// Keep only the input of each block and recompute the rest. Default: false.
     #[serde(default)]
     pub recompute: bool,
-    /// Most memory that model, optimizer and activations may take, bytes. Default: 90% of what is free.
+    /// Maximum memory for model, optimizer and activations, bytes. Default: 90% of what is free.
     #[schemars(extend("unit" = "bytes"), range(min = 1))]
     pub memory_limit: Option<u64>,
 }
@@ -162,13 +164,13 @@ pub struct TrainConfig {
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum LrShape {
-    /// Stays.
+    /// Stays constant.
     Constant,
-    /// Falls in a line to `min_lr`.
+    /// Falls linearly to `min_lr`.
     Linear,
     /// Falls in half a cosine to `min_lr`.
     Cosine,
-    /// Warm-up, stable, decay: stays, then falls in a line over the last `decay_steps`.
+    /// Warm-up, stable, decay: stays constant, then falls linearly over the last `decay_steps`.
     Wsd,
 }
 
@@ -179,14 +181,14 @@ pub struct ScheduleConfig {
     /// Maximum learning rate.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub lr: f64,
-    /// Where it ends. Default: a tenth of `lr` for `cosine` and `linear`, 0 for `wsd`.
+    /// Final learning rate. Default: a tenth of `lr` for `cosine` and `linear`, 0 for `wsd`.
     pub min_lr: Option<f64>,
     /// Shape.
     pub shape: LrShape,
-    /// Steps in which it rises in a line from 0. Default: a tenth of all, and 100 at most.
+    /// Steps over which it rises linearly from 0. Default: a tenth of all, at most 100.
     #[schemars(extend("unit" = "steps"))]
     pub warmup_steps: Option<u64>,
-    /// Steps of the fall of `wsd`, at least 1. Default: a fifth of all.
+    /// Steps of the decay of `wsd`, at least 1. Default: a fifth of all.
     #[schemars(extend("unit" = "steps"), range(min = 1))]
     pub decay_steps: Option<u64>,
 }
@@ -260,36 +262,36 @@ pub enum Mode {
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum TransitionKind {
-    /// At once, after `n_kd` steps.
+    /// Abruptly, after `n_kd` steps.
     #[default]
     Step,
-    /// omega falls in a line over `decay_steps` after `n_kd` steps.
+    /// omega falls linearly over `decay_steps` after `n_kd` steps.
     Linear,
     /// When the student's running NLL on labelled positions has fallen to the teacher's, between
     /// `min_kd` and `n_kd` steps.
     Auto,
 }
 
-/// What is learnt from labels, and when. Only `mode` must be said, since the other keys would be
+/// What is learnt from labels, and when. Only `mode` is required, since the other keys would be
 /// silently ignored under a default of `baseline`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KdConfig {
     /// How the teacher is used.
     pub mode: Mode,
-    /// The loss. Default: `sampled` where the labels hold draws, else `tail-bucket`.
+    /// The loss. Default: `sampled` if the labels have samples, else `tail-bucket`.
     pub loss: Option<KdLoss>,
-    /// Share of KD in the loss, from 0 to 1. Default: 0.5; where the teacher is the better model
+    /// Fraction of KD in the loss, from 0 to 1. Default: 0.5; if the teacher is the better model
     /// throughout, 0.9 was better in every measurement of this project.
     #[serde(default = "default_omega")]
     #[schemars(range(min = 0, max = 1))]
     pub omega: f64,
-    /// Temperature. With `sampled` it must be that of the draws; with the others, if not 1, one that
-    /// the labels have.
+    /// Temperature. With `sampled` it must be that of the samples; with the other losses 1, or a
+    /// temperature that the labels have.
     #[serde(default = "default_tau")]
     #[schemars(range(min = 0.01, max = 100))]
     pub tau: f64,
-    /// What is tempered.
+    /// Which distributions the temperature applies to.
     #[serde(default)]
     pub temperature_mode: TemperatureMode,
     /// Which positions learn from the teacher.
@@ -299,40 +301,40 @@ pub struct KdConfig {
     #[serde(default = "default_gate_k")]
     #[schemars(range(min = 1))]
     pub gate_k: u32,
-    /// Fraction of labelled positions at which a gate is closed: `entropy`, those of each step where the
-    /// teacher's entropy is lowest; `excess`, about so many, those where the student's NLL exceeds the
-    /// teacher's least. Default: 0.15; 0.4 for `excess`.
+    /// Fraction of labelled positions at which a gate is closed: with `entropy`, those of each step
+    /// where the teacher's entropy is lowest; with `excess`, about this fraction, where the student's
+    /// NLL exceeds the teacher's least. Default: 0.15; 0.4 for `excess`.
     #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
     pub gate_fraction: Option<f64>,
     /// What the gate `excess` does.
     #[serde(default)]
     pub gate_excess: GateExcess,
-    /// How several teachers are learnt from, where `data.labels` is a list.
+    /// How several teachers are combined, if `data.labels` is a list.
     #[serde(default)]
     pub teachers: Teachers,
-    /// `mix`: weight of each of `data.labels`; only their ratios matter. Default: all the same.
+    /// `mix`: weight of each of `data.labels`; only their ratios matter. Default: equal weights.
     #[schemars(inner(range(min = 0)))]
     pub teacher_weights: Option<Vec<f64>>,
     /// How stage 1 ends.
     #[serde(default)]
     pub transition: TransitionKind,
-    /// Steps of stage 1: all of them (`step`), before the fall (`linear`), at most (`auto`).
+    /// Steps of stage 1: exactly (`step`), before omega falls (`linear`), or at most (`auto`).
     #[schemars(extend("unit" = "steps"))]
     pub n_kd: Option<u64>,
-    /// `auto`: steps of stage 1 at least. Default: a tenth of `n_kd`.
+    /// `auto`: minimum number of steps of stage 1. Default: a tenth of `n_kd`.
     #[schemars(extend("unit" = "steps"), range(min = 1))]
     pub min_kd: Option<u64>,
-    /// `linear`: steps of the fall. Default: a tenth of `n_kd`.
+    /// `linear`: steps over which omega falls. Default: a tenth of `n_kd`.
     #[schemars(extend("unit" = "steps"), range(min = 1))]
     pub decay_steps: Option<u64>,
     /// `auto`: steps over which NLLs are averaged (exponentially). Default: 50.
     #[schemars(extend("unit" = "steps"), range(min = 1))]
     pub running_steps: Option<u64>,
     /// `auto`: stage 1 ends when the student's running NLL is at most the teacher's plus this, nats; it
-    /// may be negative. Default: 0. The teacher's NLL is that of the labels, and labels of the text
-    /// that the teacher was trained on flatter it: there it is lower than on text held out, by what
-    /// `saltworks stats` with `--held-out` prints. With that gap as the margin, the student is held
-    /// against the teacher as it is on text that neither has seen.
+    /// may be negative. Default: 0. The teacher's NLL is taken from the labels. On text that the
+    /// teacher was trained on, it is lower than on held-out text, by the gap that `saltworks stats`
+    /// with `--held-out` prints. With that gap as the margin, the student is compared with the
+    /// teacher's NLL on text that neither has seen.
     #[schemars(extend("unit" = "nats"))]
     pub auto_margin: Option<f64>,
 }
@@ -378,10 +380,10 @@ impl Default for KdConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EvalConfig {
-    /// Steps between two validations; 0 validates at the end only.
+    /// Steps between two validations; 0 validates only at the end.
     #[schemars(extend("unit" = "steps"))]
     pub every: u64,
-    /// Sequences of a validation, evenly spread; 0 takes all.
+    /// Sequences per validation, evenly spread; 0 uses all.
     #[schemars(extend("unit" = "sequences"))]
     pub sequences: u64,
 }
@@ -399,17 +401,17 @@ impl Default for EvalConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CheckpointConfig {
-    /// Steps between two checkpoints; 0 saves at the end and at interruptions only.
+    /// Steps between two checkpoints; 0 saves only at the end and at interruptions.
     #[schemars(extend("unit" = "steps"))]
     pub every: u64,
-    /// Latest checkpoints that are kept.
+    /// Number of latest checkpoints to keep.
     #[schemars(extend("unit" = "checkpoints"), range(min = 1))]
     pub keep_last: usize,
-    /// Steps between two checkpoints that are saved whatever `every` says, and kept for good; 0 keeps
-    /// none.
+    /// Steps between two checkpoints that are saved regardless of `every` and kept permanently; 0
+    /// keeps none.
     #[schemars(extend("unit" = "steps"))]
     pub keep_every: u64,
-    /// Steps after which a checkpoint is saved whatever `every` says, and kept for good.
+    /// Steps after which a checkpoint is saved regardless of `every` and kept permanently.
     #[schemars(extend("unit" = "steps"))]
     pub keep_steps: Vec<u64>,
 }
@@ -432,11 +434,11 @@ pub struct LogConfig {
     /// Steps between two lines of `metrics.jsonl`.
     #[schemars(extend("unit" = "steps"), range(min = 1))]
     pub every: u64,
-    /// Write TensorBoard events too.
+    /// Also write TensorBoard events.
     pub tensorboard: bool,
-    /// Variances over positions are told by the teacher's NLL of the position, nats: easy ones have
-    /// at most the first, medium ones at most the second. Default: 2 and 5, near the
-    /// terciles of a model of 4M parameters on books.
+    /// Boundaries of the buckets for which variances over positions are logged, by the teacher's
+    /// NLL of the position, nats: easy positions have at most the first, medium ones at most the
+    /// second. Default: 2 and 5, near the terciles of a model of 4M parameters on books.
     #[schemars(extend("unit" = "nats"))]
     pub bucket_borders: Option<[f64; 2]>,
 }

@@ -48,22 +48,23 @@ pub enum TemperatureMode {
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Gate {
-    /// Every one.
+    /// All positions.
     #[default]
     None,
-    /// Those whose target is among the teacher's top `gate_k` ids; the others learn by cross-entropy.
+    /// Positions whose target is among the teacher's top `gate_k` ids; the others learn by
+    /// cross-entropy.
     Learnable,
     /// All but the fraction `gate_fraction` of each step's labelled positions where the teacher's
-    /// entropy is lowest. There the teacher's distribution has little more in it than its best id.
+    /// entropy is lowest. There the teacher's distribution adds little to its best id.
     Entropy,
-    /// Those where the teacher's NLL of the target is below the student's: what `transition = "auto"`
-    /// decides once for the run, decided at each position.
+    /// Positions where the teacher's NLL of the target is below the student's: what `transition =
+    /// "auto"` decides once for the run, decided at each position.
     Agreement,
-    /// By how much the student's NLL of the target exceeds the teacher's, which is little where the student
-    /// has learnt it, and where the teacher finds it no easier. With `gate_excess = "cut"`, nothing at all is
-    /// learnt, by KD or cross-entropy, from the fraction `gate_fraction` of labelled positions where it is
-    /// least: the border is the one that so many positions of the step before lay below; the first step
-    /// learns from all. With `"weight"`, it weights what is learnt at each position.
+    /// By how much the student's NLL of the target exceeds the teacher's: little where the student has learnt
+    /// it, or where the teacher finds it no easier. With `gate_excess = "cut"`, nothing is learnt, by KD or
+    /// cross-entropy, from the fraction `gate_fraction` of labelled positions where this excess is least: the
+    /// threshold is the value below which this fraction of the previous step's positions lay; the first step
+    /// learns from all. With `"weight"`, the excess weights what is learnt at each position.
     Excess,
 }
 
@@ -78,7 +79,7 @@ pub enum GateExcess {
     Cut,
     /// CE and KD of a position have the weight T / (T + q), with T the teacher's and q the student's
     /// probability of the target; the loss of a step is the weighted mean. A position without labels has
-    /// the weight 1. It depends on the step alone, from the first on.
+    /// the weight 1. It depends only on the current step, so it applies from the first one on.
     Weight,
 }
 

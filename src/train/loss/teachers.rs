@@ -4,16 +4,16 @@ use crate::signals::PositionSignals;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How several teachers are learnt from.
+/// How several teachers are combined.
 #[derive(
     Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Teachers {
-    /// From all of them at every position: KD is the sum of the losses, each times its teacher's weight.
+    /// All of them at every position: KD is the sum of the losses, each times its teacher's weight.
     #[default]
     Mix,
-    /// At each position from the one whose NLL of the target is lowest; of equal ones from the first.
+    /// At each position the one whose NLL of the target is lowest; of equal ones the first.
     LowerNll,
 }
 

@@ -47,7 +47,7 @@ pub(crate) struct Args {
     /// Seed of the generated language and stories, and of the initial weights.
     #[arg(long, help_heading = "What is done", default_value_t = 1)]
     seed: u64,
-    /// Who labels.
+    /// The teacher.
     #[arg(long, help_heading = "What is done", value_enum, default_value_t = Teacher::DEFAULT)]
     teacher: Teacher,
     /// Tiny models and few steps: shows in a minute that everything runs. Its numbers mean nothing.
@@ -55,7 +55,7 @@ pub(crate) struct Args {
     quick: bool,
 }
 
-/// Who labels.
+/// The teacher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Teacher {
     /// A small language model, trained here; larger models are then trained with and without its
