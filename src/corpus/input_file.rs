@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// An input file, so that another one in its place is noticed.
+/// An input file, recorded so that a changed file is noticed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InputFile {
-    /// Its path as it was found; what of it is no UTF-8 is replaced.
+    /// Its path as it was found; parts that are not UTF-8 are replaced.
     pub path: String,
     /// Size, bytes, compressed as it is.
     pub bytes: u64,

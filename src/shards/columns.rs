@@ -209,7 +209,9 @@ impl ScoreId {
             ),
             ScoreId::MeanNll => ("nats", "mean NLL of the targets"),
             ScoreId::MedianNll => ("nats", "median NLL of the targets"),
-            ScoreId::LearnableFraction => ("fraction", "fraction of positions with target_rank < k"),
+            ScoreId::LearnableFraction => {
+                ("fraction", "fraction of positions with target_rank < k")
+            }
             ScoreId::MeanEntropy => ("nats", "mean entropy of the full softmax"),
             ScoreId::MeanTopkMass => (
                 "probability",

@@ -13,12 +13,12 @@ use std::path::Path;
 /// Missing shards that an error lists.
 const LISTED: usize = 8;
 
-/// A finished set: everything that its sidecars say. It depends on them and the plans alone.
+/// A finished set: everything that its sidecars record. It depends only on them and the plans.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Manifest {
     /// Version of the shard format.
     pub format_version: u32,
-    /// Features that a reader must know in order to read these labels rightly.
+    /// Features that a reader must know in order to read these labels correctly.
     pub required_features: Vec<String>,
     /// The plans, in the order of their shards.
     pub segments: Vec<ManifestSegment>,

@@ -37,9 +37,9 @@ pub const SCORE_K: u32 = crate::signals::SCORE_K as u32;
 /// teacher. Two plans are the same if all fields but `created_by` are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
-    /// Version of the shard format. Readers refuse a greater one than they know.
+    /// Version of the shard format. Readers refuse versions above those they know.
     pub format_version: u32,
-    /// Features that a reader must know in order to read these labels rightly.
+    /// Features that a reader must know in order to read these labels correctly.
     pub required_features: Vec<String>,
     /// The program and version that made the plan. Informative: not compared, not fingerprinted.
     pub created_by: String,
@@ -47,7 +47,7 @@ pub struct Plan {
     pub teacher: PlanTeacher,
     /// The token corpus that is labelled.
     pub corpus: PlanCorpus,
-    /// The tokenizer that made the corpus, where it is known.
+    /// The tokenizer that made the corpus, if known.
     pub tokenizer: Option<PlanTokenizer>,
     /// The view of the corpus as sequences, and the labelled range of it.
     pub sequences: PlanSequences,
@@ -68,21 +68,21 @@ pub struct PlanTeacher {
     pub vocab_size: u32,
     /// Element type of the model's logits: `float32`, `float16` or `bfloat16`.
     pub logits_dtype: String,
-    /// Name of the model's output that the logits are.
+    /// Name of the model's output with the logits.
     pub logits_output: String,
-    /// What was measured against the model and overridden: `not-causal`, `not-repeatable`,
-    /// `not-logits`. Absent where nothing was.
+    /// Checks that the model failed and that were overridden: `not-causal`, `not-repeatable`,
+    /// `not-logits`. Absent if there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed: Vec<String>,
-    /// Fingerprint of the `tokenizer.json` next to the model, where it is another than the tokens' and
-    /// that was to be ignored.
+    /// Fingerprint of the `tokenizer.json` next to the model, if it is not the tokens' and this was to
+    /// be ignored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ignored_tokenizer: Option<String>,
-    /// The checkpoint that the ONNX file was made of, where it was made by this program; absent where an ONNX
-    /// file was given.
+    /// The checkpoint that the ONNX file was made from, if this program made it; absent if an ONNX file was
+    /// given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<PlanCheckpoint>,
-    /// The engine that made the numbers, where they were not made by ONNX Runtime here.
+    /// The engine that made the numbers, if they were not made by ONNX Runtime here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<PlanEngine>,
 }
@@ -94,7 +94,7 @@ pub struct PlanCheckpoint {
     pub files: Vec<PlanFile>,
     /// Operators of the graph: `standard` or `fused`.
     pub dialect: String,
-    /// What its matrices are stored in: `f32`, `f16`, `bf16` or `int8`.
+    /// Type in which its matrices are stored: `f32`, `f16`, `bf16` or `int8`.
     pub weights: String,
     /// The version of the program's graphs.
     pub graph_version: u32,
@@ -108,7 +108,7 @@ pub struct PlanEngine {
     pub name: String,
     /// Its version.
     pub version: String,
-    /// The model that it ran, and whatever else tells these numbers from others.
+    /// The model that it ran, and whatever else distinguishes these numbers from others.
     pub model: String,
 }
 
@@ -130,12 +130,12 @@ pub struct PlanFile {
 pub struct PlanCorpus {
     /// Format of the token files.
     pub format: TokenFormat,
-    /// The type of the ids, where it was said because the files do not.
+    /// The type of the ids, if it was given because the files do not record it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dtype: Option<Dtype>,
     /// The id that separates documents, where the format has no document boundaries of its own.
     pub eod: Option<u32>,
-    /// Where that id stands in a document; absent: at its end.
+    /// Position of that id in a document; absent: at its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eod_position: Option<EodPosition>,
     /// What was left out as padding; absent: nothing.
@@ -205,7 +205,7 @@ pub struct PlanSequences {
     pub end: u64,
     /// Predicted positions of the labelled sequences.
     pub n_targets: u64,
-    /// The selection whose kept sequences alone are labelled; absent where all of the range are.
+    /// The selection, of which only kept sequences are labelled; absent if all of the range are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selection: Option<PlanSelection>,
 }
@@ -214,7 +214,8 @@ pub struct PlanSequences {
 /// next to the plan, as `selection.parquet`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PlanSelection {
-    /// `blake3:` and 64 hex digits over the kept `seq_id`s, whatever else the selection's file holds.
+    /// `blake3:` and 64 hex digits over the kept `seq_id`s, regardless of what else the selection's
+    /// file contains.
     pub fingerprint: String,
     /// Sequences that it keeps of the whole view.
     pub n_kept: u64,
@@ -258,7 +259,7 @@ impl PlanSelection {
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Group {
-    /// Selection scores, one row per sequence. Always there.
+    /// Selection scores, one row per sequence. Always present.
     Scores,
     /// Target log-probability and rank, entropy and logsumexp of each position.
     Stats,
@@ -275,30 +276,31 @@ pub struct PlanSignals {
     pub groups: Vec<Group>,
     /// K: stored ids per position. 0 without the group `topk`.
     pub top_k: u32,
-    /// Extra temperatures whose log-partition is stored; the group `topk` only. 1 is always there.
+    /// Extra temperatures whose log-partition is stored; only with the group `topk`. 1 is always
+    /// present.
     pub temperatures: Vec<f64>,
     /// Precision that kept log-probabilities are rounded to.
     pub rounding: Rounding,
     /// Ids past the tokenizer's vocabulary were masked before the softmax.
     pub mask_vocab_padding: bool,
-    /// Targets may have probability 0 (a logit of -inf): their `target_logprob` is -inf, and the scores
-    /// by NLL of their sequence are null. Absent: no.
+    /// Targets may have probability 0 (a logit of -inf): their `target_logprob` is -inf, and the NLL
+    /// scores of their sequence are null. Absent: no.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub impossible_targets: bool,
     /// k of the SALT scores.
     pub score_k: u32,
-    /// How ids are drawn; the group `samples` only, else absent.
+    /// How ids are drawn; only with the group `samples`, else absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub samples: Option<PlanSamples>,
 }
 
-/// How ids are drawn at each position (random-sampling KD, arXiv 2503.16870). With a position's
-/// logits, its `seq_id` and its index in the sequence, this is all that its draws depend on.
+/// How ids are drawn at each position (random-sampling KD, arXiv 2503.16870). A position's samples
+/// depend only on this, its logits, its `seq_id` and its index in the sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PlanSamples {
-    /// N: draws per position, with replacement.
+    /// N: samples per position, with replacement.
     pub n_draws: u16,
-    /// tau_s: draws are from p^(1/tau_s) / sum p^(1/tau_s).
+    /// tau_s: samples are from p^(1/tau_s) / sum p^(1/tau_s).
     pub tau: f64,
     /// Seed of the draws.
     pub seed: u64,

@@ -19,7 +19,7 @@ pub(super) const READ_AT_ONCE: usize = 1024;
 /// What made a shard: equal stamps and an equal plan make equal bytes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct RuntimeStamp {
-    /// Version of ONNX Runtime, such as `1.32.0`; empty where another engine made the numbers.
+    /// Version of ONNX Runtime, such as `1.32.0`; empty if another engine made the numbers.
     pub ort_version: String,
     /// Execution provider that ran the teacher, such as `cpu`; or the engine and its version.
     pub provider: String,
@@ -77,7 +77,7 @@ pub struct Sidecar {
     pub rows: u64,
     /// Predicted positions in the shard.
     pub n_targets: u64,
-    /// The scores file and, where there is one, the positions file.
+    /// The scores file and the positions file, if there is one.
     pub files: Vec<SidecarFile>,
     /// What made it.
     pub runtime: RuntimeStamp,

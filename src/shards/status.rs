@@ -19,14 +19,14 @@ const SPANS: [Duration; 2] = [Duration::from_secs(600), Duration::from_secs(3600
 /// Shards in a span that are enough for a meaningful speed.
 const ENOUGH: usize = 8;
 
-/// How far a label set is. Targets and bytes are those of shards that are done.
+/// Progress of a label set. Targets and bytes are those of finished shards.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct SetStatus {
     /// Shards of the plans.
     pub n_shards: u64,
     /// Shards with a sidecar.
     pub n_shards_done: u64,
-    /// The others, by rising number.
+    /// The others, in ascending order.
     pub missing: Vec<ShardRange>,
     /// Predicted positions of the plans.
     pub n_targets: u64,
@@ -36,8 +36,8 @@ pub struct SetStatus {
     pub n_bytes: u64,
     /// Whether the manifest is there and is of these plans.
     pub is_finalized: bool,
-    /// The speed of the last minutes, of all tasks together; none where no two shards were finished in the last
-    /// hour.
+    /// The speed of the last minutes, of all tasks together; none if fewer than two shards were finished in the
+    /// last hour.
     pub pace: Option<Pace>,
     /// Seconds left at that speed; 0 at the end.
     pub eta_s: Option<f64>,

@@ -131,11 +131,11 @@ impl Scores {
     }
 }
 
-/// Precision that kept log-probabilities are rounded to (they are stored as f32 all the same), to
+/// Precision that kept log-probabilities are rounded to (they are stored as f32 in any case), to
 /// the nearest, ties to even.
 ///
-/// `m6`, `m5` and `m4` are bfloat16 with fewer mantissa bits, for labels that take less space; what
-/// they cost in nats stands in `docs/experiments.md`.
+/// `m6`, `m5` and `m4` are bfloat16 with fewer mantissa bits, for labels that take less space;
+/// `docs/experiments.md` gives their cost in nats.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema, clap::ValueEnum,
 )]

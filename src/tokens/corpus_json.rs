@@ -28,10 +28,10 @@ pub struct CorpusJson {
     pub bos: Option<u32>,
     /// The last id after every document, if any.
     pub eod: Option<u32>,
-    /// All ids in front of every document, in order, where there are several.
+    /// All ids in front of every document, in order, if there are several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ids_in_front: Vec<u32>,
-    /// All ids after every document, in order, where there are several.
+    /// All ids after every document, in order, if there are several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ids_after: Vec<u32>,
     /// Type of the ids in `tokens.bin`.
@@ -44,20 +44,20 @@ pub struct CorpusJson {
     pub n_text_bytes: u64,
     /// Documents that were left out because they had no text.
     pub n_empty_documents: u64,
-    /// Input lines that were skipped because they were no documents.
+    /// Input lines that were skipped because they were not documents.
     pub n_bad_lines: u64,
     /// `tokens.bin`.
     pub bin: FileStamp,
     /// `tokens.idx`.
     pub idx: FileStamp,
-    /// Blocks of `tokens.bin`, by which it can be read a part at a time from an object store; absent in older
-    /// corpora, which are copied whole.
+    /// Blocks of `tokens.bin`, so that parts of it can be read from an object store; absent in older corpora,
+    /// which are copied whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocks: Option<BinBlocks>,
     /// `documents.parquet`, which lists the documents; absent in corpora that have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub documents: Option<DocumentsStamp>,
-    /// The input files, in the order in which they were read; empty where it is not known.
+    /// The input files, in the order in which they were read; empty if unknown.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<InputFile>,
 }
@@ -71,13 +71,13 @@ pub struct FileStamp {
     pub blake3: String,
 }
 
-/// What is known of each block of `tokens.bin`.
+/// Hash and largest id of each block of `tokens.bin`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BinBlocks {
-    /// Bytes of every block but the last: a power of two, 1,024 at least.
+    /// Bytes of every block but the last: a power of two, at least 1,024.
     pub bytes: u64,
     /// The chaining value of each block as a subtree of the BLAKE3 of the file, 64 hex digits; the hash itself
-    /// where there is one block.
+    /// if there is only one block.
     pub blake3: Vec<String>,
     /// The largest id of each block.
     pub max_ids: Vec<u32>,

@@ -35,7 +35,7 @@ type Builder = ParquetRecordBatchReaderBuilder<Source>;
 /// Ids of a corpus that were left out as padding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Padding {
-    /// The column that says which.
+    /// The column that marks them.
     pub column: String,
     /// How many.
     pub n_tokens: u64,

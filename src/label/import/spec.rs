@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Possible types of the logits.
 const LOGITS_DTYPES: [&str; 3] = ["float32", "float16", "bfloat16"];
 
-/// Which engine made the numbers, of which model, and what is to be stored of them.
+/// Which engine made the numbers, with which model, and what to store of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImportSpec {

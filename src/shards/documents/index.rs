@@ -31,11 +31,11 @@ pub struct DocumentsIndex {
     pub spelling: Option<CorpusSpelling>,
     /// Documents that have a labelled target.
     pub n_documents: u64,
-    /// Those of them whose every target is known to be labelled.
+    /// Those of them in which every target is known to be labelled.
     pub n_whole: u64,
     /// Bytes of the texts of those.
     pub n_bytes_whole: u64,
-    /// Bits per byte of those together; absent where there are none, or one has an infinite NLL.
+    /// Bits per byte of those together; absent if there are none, or one has an infinite NLL.
     pub bits_per_byte: Option<f64>,
     /// Labelled targets.
     pub n_targets: u64,
@@ -44,13 +44,13 @@ pub struct DocumentsIndex {
 }
 
 /// How many documents of a corpus have tokens that spell their text. Those of a tokenizer that changes case,
-/// normalizes or loses characters do not: its model is asked for less than the text, so its bits per byte
-/// are too low.
+/// normalizes or loses characters do not: its model predicts less than the text, so its bits per byte are
+/// too low.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CorpusSpelling {
     /// Documents of the corpus.
     pub n_documents: u64,
-    /// Those whose tokens do not spell their text byte by byte, but for one space in front.
+    /// Those whose tokens do not spell their text byte by byte, except for one space in front.
     pub n_not_spelled: u64,
 }
 

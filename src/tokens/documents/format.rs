@@ -42,8 +42,8 @@ pub struct DocumentsStamp {
     pub n_other_ids: u64,
     /// Documents with the id of an earlier one.
     pub n_repeated_ids: u64,
-    /// Documents whose tokens do not spell their text byte by byte, but for one space in front: the tokenizer
-    /// changes case, normalizes or loses characters. Absent in corpora of earlier versions.
+    /// Documents whose tokens do not spell their text byte by byte, except for one space in front: the
+    /// tokenizer changes case, normalizes or loses characters. Absent in corpora of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n_not_spelled: Option<u64>,
 }
