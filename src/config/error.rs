@@ -1,4 +1,4 @@
-//! What can be wrong with a configuration file, whatever it configures.
+//! Errors of configuration files, whatever they configure.
 
 use crate::error::{Classified, Kind};
 use crate::storage::{PlaceError, StorageError};
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 pub struct MissingOption {
     /// Its dotted key.
     pub key: String,
-    /// What it is, in a sentence, with the words that it may be.
+    /// Its description in one sentence, with the allowed words.
     pub doc: String,
 }
 
@@ -25,7 +25,7 @@ pub enum ConfigFileError {
         #[source]
         source: std::io::Error,
     },
-    /// The file, with what lies over it, is not TOML of the known keys.
+    /// The file with its overrides is not TOML with the known keys.
     #[error("the configuration {} is invalid", path.display())]
     Parse {
         /// The file.
@@ -34,7 +34,7 @@ pub enum ConfigFileError {
         #[source]
         source: Box<toml::de::Error>,
     },
-    /// A `--set` that is none, or whose key or value is not known.
+    /// A `--set` that is malformed, or whose key or value is unknown.
     #[error("--set {text}: {reason}")]
     Override {
         /// As typed.
@@ -68,7 +68,7 @@ pub enum ConfigFileError {
         /// What is wrong with it.
         place: PlaceError,
     },
-    /// A value that TOML has no words for: a path that is not Unicode, a number of 2^63 or more.
+    /// A value that TOML cannot express: a path that is not Unicode, a number of 2^63 or more.
     #[error(
         "the configuration cannot be written as TOML: give paths that are Unicode, and numbers below 2^63"
     )]
@@ -89,7 +89,7 @@ fn count(missing: &[MissingOption]) -> String {
     }
 }
 
-/// A line each, after a line break.
+/// One line each, after a line break.
 fn listed(missing: &[MissingOption]) -> String {
     let width = missing.iter().map(|it| it.key.len()).max().unwrap_or(0);
     let line = |it: &MissingOption| format!("\n  {:<width$}  {}", it.key, it.doc);

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use std::path::Path;
 use toml::Table;
 
-/// Every option at its default: what its flag says where it is not typed.
+/// Every option at its default, the value of its flag when it is not typed.
 ///
 /// # Panics
 /// If an option has neither a default nor may be absent: a mistake in the declaration of `T`.
@@ -32,8 +32,8 @@ pub fn keys_under<T: Args>(heading: &str) -> Vec<String> {
         .collect()
 }
 
-/// Flags, flattened into a command: the options of `T`, those that were typed known from the rest, so
-/// that a file may decide the rest.
+/// Flags, flattened into a command: the options of `T`, with a record of which were typed, so that a
+/// file may decide the rest.
 #[derive(Debug, Clone)]
 pub struct Typed<T> {
     values: T,

@@ -1,4 +1,4 @@
-//! A file, `--set` over it, and flags over both.
+//! A file, overridden by `--set`, and both by flags.
 
 use super::error::ConfigFileError;
 use super::missing::{NO_FILE, lacks};
@@ -10,19 +10,19 @@ use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use toml::Table;
 
-/// How the files begin that were recorded beside runs when relative paths in a file were relative to the
-/// working directory: they are read as they were meant.
+/// First line of files recorded next to runs when relative paths in a file were still relative to the
+/// working directory: they are read that way.
 const RECORDED_WITH_RELATIVE_PATHS: &str =
     "# What this run does, every default filled in; it can be given as --config again.";
 
-/// What was said, in the order that later layers win.
+/// The layers, of which later ones win.
 #[derive(Debug, Clone, Default)]
 pub struct Layers {
     /// For messages.
     path: PathBuf,
     /// Where relative paths in the file begin; empty for the working directory.
     dir: PathBuf,
-    /// What holds where the file says nothing.
+    /// What applies if the file does not set a key.
     base: Table,
     /// Of the file; empty without one.
     text: String,
@@ -37,14 +37,12 @@ impl Layers {
     ///
     /// An override is `KEY=VALUE`, such as `train.steps=2000`: a dotted key and a TOML value. A bare
     /// word that is no TOML value is a string, so that `kd.mode=salt` and `data.labels=a/path` need
-    /// no quotes. `KEY=` with nothing after it takes the key out. Tables that the file does not have
-    /// are made.
+    /// no quotes. `KEY=` with nothing after it removes the key. Missing tables are created.
     ///
     /// Relative paths in the file are relative to it (those of a URL, or of a pipe, which is nowhere, to the
     /// working directory); those in overrides are relative to the working directory.
     ///
-    /// # Errors
-    /// An unreadable file; an override that is none.
+    /// # Errors An unreadable file; a malformed override.
     pub fn read(path: Option<&Path>, overrides: &[String]) -> Result<Self, ConfigFileError> {
         let Some(path) = path else {
             return Self::of_text("", Path::new(NO_FILE), overrides);
@@ -67,8 +65,7 @@ impl Layers {
 
     /// The same of `text`, which `path` stands for in messages; its relative paths stay as they are.
     ///
-    /// # Errors
-    /// An override that is none.
+    /// # Errors A malformed override.
     pub fn of_text(text: &str, path: &Path, overrides: &[String]) -> Result<Self, ConfigFileError> {
         let overrides = overrides.iter().map(|text| Override::parse(text));
         Ok(Self {
@@ -94,10 +91,9 @@ impl Layers {
 
     /// What they say together.
     ///
-    /// # Errors
-    /// Broken TOML, an unknown key or a value of another type, named with its line in the file or with
-    /// the override that holds it; a path that is no local one; keys that are missing, all of them. Ranges
-    /// are for whoever takes the options.
+    /// # Errors Broken TOML, an unknown key or a value of another type, named with its line in the file or
+    /// with the override that holds it; a path that is not local; missing keys, all of them. Ranges are
+    /// checked by the caller.
     pub fn into_options<T: DeserializeOwned + JsonSchema>(self) -> Result<T, ConfigFileError> {
         let table = toml::from_str(&self.text);
         let mut table: Table = table.map_err(|source| self.parse_error(source))?;
@@ -128,8 +124,8 @@ impl Layers {
         Ok(merged)
     }
 
-    /// Whose fault `source` is: an override's, if without it there is no such error; otherwise the
-    /// file's, with the line where the file alone gives the same error.
+    /// The cause of `source`: an override, if without it there is no such error; otherwise the
+    /// file, with the line where the file alone gives the same error.
     fn blame<T: DeserializeOwned>(
         &self,
         table: &Table,

@@ -1,4 +1,4 @@
-//! Which options are missing: all of them at once, by what the JSON schema of the options says.
+//! Finds all missing options at once, by the JSON schema of the options.
 
 use super::error::{ConfigFileError, MissingOption};
 use super::write::to_table;
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use std::path::Path;
 use toml::Table;
 
-/// What stands for a file in messages where there is none.
+/// Stands for a file in messages if there is none.
 pub(super) const NO_FILE: &str = "(none)";
 
 /// Refuses `options`, each of which has a flag, that lack some without a default.
@@ -16,7 +16,7 @@ pub(super) const NO_FILE: &str = "(none)";
 /// # Errors
 /// [`ConfigFileError::Missing`], with all of them.
 pub fn check_complete<T: JsonSchema + Serialize>(options: &T) -> Result<(), ConfigFileError> {
-    // Flags may hold what TOML has no words for: then whoever takes the options finds what is missing.
+    // Flags may have values that TOML cannot express: then the caller finds what is missing.
     let Ok(table) = to_table(options) else {
         return Ok(());
     };
@@ -34,7 +34,7 @@ pub fn check_complete<T: JsonSchema + Serialize>(options: &T) -> Result<(), Conf
 }
 
 /// A transform of a schema: an option that may be absent while its type says that it may not is required.
-/// So a struct of options whose fields all have defaults can name those that have none in truth, by
+/// So a struct of options whose fields all have defaults can mark those that really have none, by
 /// `#[schemars(required)]`.
 pub fn require_marked(schema: &mut Schema) {
     let mut required = Vec::new();
@@ -72,8 +72,7 @@ pub(super) fn lacks<T: JsonSchema>(path: &Path, table: &Table) -> Option<ConfigF
     })
 }
 
-/// Goes through the keys that `schema` has below `prefix`. A table that is missing lacks what it would have to
-/// have.
+/// Goes through the keys that `schema` has below `prefix`. A missing table lacks its required keys.
 fn collect(
     root: &Value,
     schema: &Value,
@@ -115,7 +114,7 @@ pub(super) fn properties(schema: &Value) -> impl Iterator<Item = (&String, &Valu
     properties.into_iter().flat_map(Map::iter)
 }
 
-/// What `schema` stands for: behind a reference, and beside null.
+/// The schema behind a reference or an optional.
 pub(super) fn definition<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
     let choices = schema.get("anyOf").and_then(Value::as_array);
     let choice = choices.and_then(|choices| choices.iter().find(|it| it.get("$ref").is_some()));
@@ -127,7 +126,7 @@ pub(super) fn definition<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
         .unwrap_or(schema)
 }
 
-/// The first sentence of its description, and the words that it may be.
+/// The first sentence of its description, and its allowed words.
 fn describe(root: &Value, property: &Value) -> String {
     let doc = property["description"].as_str().unwrap_or_default();
     let doc = doc.replace('\n', " ");

@@ -1,4 +1,4 @@
-//! Configuration: what decides a run, from a TOML file, `--set KEY=VALUE` over it, and flags over both.
+//! Configuration of a run, from a TOML file, overridden by `--set KEY=VALUE`, and both by flags.
 //!
 //! ```text
 //! file ──────────────────▶ table ◀─ --set KEY=VALUE ◀─ flags that were typed
@@ -7,12 +7,12 @@
 //! ```
 //!
 //! An option is declared once, as a field of a struct that derives `serde` and `schemars`: its name is
-//! the key, its type decides what is read, its doc comment is what help and schema say. A struct that
-//! also derives `clap::Args` has a flag for each key, with underscores as hyphens; clap's default
+//! the key, its type decides how it is read, its doc comment is the text of help and schema. A struct
+//! that also derives `clap::Args` has a flag for each key, with underscores as hyphens; clap's default
 //! is then the default everywhere ([`defaults`]).
 //!
 //! Relative paths in a file are relative to that file; those of `--set` and of flags to the working
-//! directory. What is written beside an output holds absolute paths.
+//! directory. Configurations written next to an output have absolute paths.
 
 mod error;
 mod flags;

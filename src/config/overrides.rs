@@ -9,7 +9,7 @@ pub(super) struct Override {
     /// As typed.
     pub(super) text: String,
     keys: Vec<String>,
-    /// `None` takes the key out, so that its default holds again.
+    /// `None` removes the key, so that its default applies again.
     value: Option<Value>,
 }
 
@@ -44,7 +44,7 @@ impl Override {
         Ok(Self { text, keys, value })
     }
 
-    /// Whether it takes its key out: that only brings to light what else is wrong.
+    /// Whether it removes its key: that only reveals other errors.
     pub(super) fn takes_out(&self) -> bool {
         self.value.is_none()
     }

@@ -44,7 +44,7 @@ fn last_of(key: &str) -> &str {
     key.rsplit('.').next().unwrap_or(key)
 }
 
-/// Words for people and models, which may look like anything.
+/// Text for people and models, which may look like anything.
 fn is_prose_key(key: &str) -> bool {
     matches!(key.rsplit('.').next(), Some("prompt" | "name" | "title"))
 }
@@ -103,7 +103,7 @@ pub(super) fn place_elsewhere(table: &mut Table) -> Option<(String, PlaceError)>
         if is_prose_key(key) {
             return;
         }
-        // A key that an arm sets to "" is taken out.
+        // A key that an arm sets to "" is removed.
         let may_be_empty = !is_path_key(key) || key.split('.').any(|part| part == "set");
         if found.is_none() && !(text.is_empty() && may_be_empty) {
             let check = match LOCAL_KEYS.contains(&last_of(key)) {
@@ -122,7 +122,7 @@ pub(super) fn seen_from(dir: &Path, path: &Path) -> PathBuf {
     if path.is_absolute() || is_url(path) {
         return path.to_owned();
     }
-    // A link is named as it is called; where it stands decides what .. means.
+    // A link keeps its name; its location decides what .. means.
     let path = match (path.parent(), path.file_name()) {
         (Some(parent), Some(name)) => resolved_path(parent).join(name),
         _ => resolved_path(path),

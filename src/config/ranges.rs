@@ -1,4 +1,4 @@
-//! Whether numbers are within the ranges that their options declare, by what the JSON schema says.
+//! Checks that numbers are within the ranges that their options declare, by the JSON schema.
 
 use super::error::ConfigFileError;
 use super::missing::{definition, properties};
@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value as Schema;
 use toml::{Table, Value};
 
-/// Refuses the first number of `options` that is outside its range, or is none.
+/// Refuses the first number of `options` that is outside its range or not finite.
 ///
 /// # Errors
 /// [`ConfigFileError::Range`], with its dotted key; a path that is not Unicode.

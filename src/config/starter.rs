@@ -1,4 +1,4 @@
-//! A file to begin from, made of the options themselves.
+//! A file to start from, generated from the options.
 
 use super::error::ConfigFileError;
 use super::flags::Typed;
@@ -12,9 +12,9 @@ use toml::Table;
 /// Columns that comments are wrapped to.
 const WIDTH: usize = 100;
 
-/// Every option of `T` as TOML, below its description: one that was typed, or that `favoured` names,
-/// with that value; any other as a comment with its default. Paths that were typed are relative to
-/// the file at `path`, which the text is for.
+/// Every option of `T` as TOML, below its description: options that were typed, or that `favoured`
+/// names, with that value; all others as a comment with the default. Paths that were typed are
+/// relative to the file at `path`, which the text is for.
 ///
 /// # Errors
 /// A path that is not Unicode.
@@ -46,7 +46,7 @@ fn entry(argument: &Arg, values: &Table) -> String {
     text
 }
 
-/// The default as TOML, or where there is none what would stand there.
+/// The default as TOML, or a placeholder if there is none.
 fn default_of(argument: &Arg) -> String {
     let defaults = argument.get_default_values().first();
     let Some(default) = defaults.map(|default| default.to_string_lossy()) else {

@@ -1,4 +1,4 @@
-//! What was decided, as a file that reads back as itself.
+//! The resolved configuration, as a file that reads back to the same.
 
 use super::error::ConfigFileError;
 use crate::storage;
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use toml::{Table, Value};
 
-/// Every value that is no table, by key, with its dotted key.
+/// Every value that is not a table, in order of keys, with its dotted key.
 pub fn leaves(table: Table) -> Vec<(String, Value)> {
     let sorted: BTreeMap<String, Value> = table.into_iter().collect();
     let each = sorted.into_iter().flat_map(|(key, value)| match value {
@@ -39,7 +39,7 @@ pub fn to_toml(header: &str, options: &impl Serialize) -> Result<String, ConfigF
     Ok(format!("{header}\n{toml}"))
 }
 
-/// Writes [`to_toml`] to `path`, in place of what is there.
+/// Writes [`to_toml`] to `path`, replacing an existing file.
 ///
 /// # Errors
 /// A path that is not Unicode; the filesystem's.

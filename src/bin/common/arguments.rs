@@ -1,4 +1,4 @@
-//! Options that several commands have, each declared once.
+//! Options shared by several commands, each declared once.
 
 use super::copies::show_copy;
 use super::print;
@@ -7,12 +7,12 @@ use saltworks::storage::{self, StorageError};
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// Heading of what is written and printed.
+/// Help heading of options for what is written and printed.
 pub(crate) const OUTPUT: &str = "Output";
-/// Heading of what changes no result.
+/// Help heading of options that do not change results.
 pub(crate) const SPEED: &str = "Speed and memory";
 
-/// A file of options, and options over it.
+/// A file of options, and options that override it.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 #[command(next_help_heading = "Configuration")]
@@ -28,7 +28,7 @@ pub(crate) struct Configuration {
 }
 
 impl Configuration {
-    /// The file with what is set over it.
+    /// The file with its overrides.
     pub(crate) fn layers(&self) -> Result<Layers, ConfigFileError> {
         Layers::read(self.config.as_deref(), &self.set)
     }
@@ -44,7 +44,7 @@ pub(crate) struct Json {
 }
 
 impl Json {
-    /// Prints `value` where it was asked for; says whether it was.
+    /// Prints `value` if JSON was requested; returns whether it was.
     pub(crate) fn print(self, value: &impl Serialize) -> std::io::Result<bool> {
         if self.is_asked {
             print::json(value, true)?;
@@ -53,7 +53,7 @@ impl Json {
     }
 }
 
-/// Whether an output may take the place of another.
+/// Whether an output may replace an existing one.
 #[derive(Debug, Clone, Copy, clap::Args)]
 #[group(skip)]
 pub(crate) struct Overwrite {
@@ -62,7 +62,7 @@ pub(crate) struct Overwrite {
     pub(crate) overwrite: bool,
 }
 
-/// Object stores: places whose paths are URLs.
+/// Options for object stores, whose paths are URLs.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 #[command(next_help_heading = "Object stores")]
@@ -80,7 +80,7 @@ pub(crate) struct Stores {
 }
 
 impl Stores {
-    /// Holds from now on, for the whole process.
+    /// Takes effect for the whole process.
     pub(crate) fn apply(&self) -> Result<(), StorageError> {
         storage::on_copy(show_copy);
         storage::set_options(&self.storage_option, self.single_writer)
@@ -94,7 +94,7 @@ fn key_and_value(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// How many threads work.
+/// The number of threads.
 #[derive(Debug, Clone, Copy, clap::Args)]
 #[group(skip)]
 pub(crate) struct Threads {

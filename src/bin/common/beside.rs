@@ -1,10 +1,10 @@
-//! What goes beside an ONNX model.
+//! Files written next to an ONNX model.
 
 use super::print::say;
 use saltworks::storage::{StorageError, create_if_absent, sweep_abandoned};
 use std::path::Path;
 
-/// Refuses a name that no file can have: a directory has it, or one is asked for.
+/// Refuses an output that is a directory or whose name ends like one.
 pub(crate) fn check_file_name(path: &Path) -> Result<(), StorageError> {
     if path.as_os_str().as_encoded_bytes().ends_with(b"/") || path.is_dir() {
         let path = path.to_owned();
@@ -13,7 +13,7 @@ pub(crate) fn check_file_name(path: &Path) -> Result<(), StorageError> {
     Ok(())
 }
 
-/// The directory of `path`, which is made if need be.
+/// The directory of `path`, created if necessary.
 pub(crate) fn made_folder_of(path: &Path) -> Result<&Path, StorageError> {
     let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
     let dir = parent.unwrap_or(Path::new("."));
@@ -21,8 +21,8 @@ pub(crate) fn made_folder_of(path: &Path) -> Result<&Path, StorageError> {
     Ok(dir)
 }
 
-/// What `label` reads beside a model. One that is there already stays, with a note unless its directory is
-/// the model's own.
+/// The config.json that `label` reads next to a model. An existing one is kept, with a note unless its
+/// directory is the model's own.
 pub(crate) fn write_config(dir: &Path, text: &str, is_own: bool) -> Result<(), StorageError> {
     let path = dir.join("config.json");
     sweep_abandoned(dir, "config.json")?;

@@ -1,4 +1,4 @@
-//! The command line, and what is said where it cannot be read.
+//! The command line, and the messages if it cannot be parsed.
 
 use super::{print, signals};
 use clap::builder::{
@@ -15,10 +15,11 @@ use std::process::ExitCode;
 
 /// Names of values that are paths.
 const PATH_NAMES: [&str; 6] = ["PATH", "FILE", "DIR", "LABELS", "RUN", "EXPERIMENT"];
-/// What follows such a name, after a bar, where it may be the URL of an object store too.
+/// Suffix of such a name, after a bar, if the value may also be the URL of an object store.
 const URL_NAME: &str = "URL";
 
-/// What was typed, with the process set up to report what goes wrong; or, after help, a version or a message was printed, the exit code.
+/// The parsed command line, with the process set up to report errors; or the exit code, if help, a version or a
+/// message was printed.
 pub(crate) fn parse<Cli: Parser>() -> Result<Cli, ExitCode> {
     signals::report_large_files();
     let arguments: Vec<OsString> = std::env::args_os().collect();
@@ -31,8 +32,8 @@ fn try_parse<Cli: Parser>(arguments: &[OsString]) -> Result<Cli, Error> {
     Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
 
-/// `command` with every path argument, of all its subcommands, refusing what is no place for it: here, so that
-/// no option can forget it. A URL is one only where the name of the value says so.
+/// `command` with every path argument, of all its subcommands, refusing invalid places: here, so that no
+/// option can forget it. A URL is allowed only if the name of the value says so.
 fn with_places(command: Command) -> Command {
     command.mut_args(with_place).mut_subcommands(with_places)
 }
@@ -56,12 +57,12 @@ fn with_place(argument: Arg) -> Arg {
     }
 }
 
-/// More only take time to start; 0 is one per core.
+/// More would only take time to start; 0 is one per core.
 fn n_threads() -> ValueParser {
     RangedU64ValueParser::<usize>::new().range(0..=256).into()
 }
 
-/// Globs and the like are text, and are paths by the name of their value.
+/// Globs and the like are text, but are paths according to the name of their value.
 fn is_called_a_path(argument: &Arg) -> bool {
     value_words(argument).any(|name| PATH_NAMES.contains(&name))
 }
@@ -98,8 +99,8 @@ fn place_name(name: OsString, may_be_url: bool) -> Result<OsString, PlaceError> 
     place(path, may_be_url).map(PathBuf::into_os_string)
 }
 
-/// The message about the same arguments with what is not seen escaped, since clap repeats them as
-/// they are.
+/// The message about the same arguments with invisible characters escaped, since clap repeats them
+/// unchanged.
 fn visible<Cli: Parser>(arguments: &[OsString], error: Error) -> Error {
     let escape = |argument: &OsString| match argument.to_str() {
         Some(text) => printable(text).into(),
@@ -128,7 +129,7 @@ mod tests {
     use clap::error::ErrorKind;
     use clap::{ArgAction, CommandFactory};
 
-    /// Arguments of both binaries that are words and no paths.
+    /// Arguments of both binaries that are words, not paths.
     const WORDS: &[&str] = &[
         "baseline",
         "by",
@@ -167,7 +168,7 @@ mod tests {
         all
     }
 
-    /// Words of a line in a shell, up to where its output goes.
+    /// Words of a shell line, up to a redirection.
     fn words_of(line: &str) -> Vec<OsString> {
         let line = line.split(['>', '|']).next().unwrap_or_default();
         let quoted = line.split('"').enumerate();

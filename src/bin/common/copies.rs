@@ -1,4 +1,4 @@
-//! Copies of objects, said aloud: an input behind a URL may be large, and is fetched before anything else.
+//! Announces copies of objects: an input at a URL may be large, and is fetched before anything else.
 
 use super::print::say;
 use super::progress::{BYTES, Display};
@@ -6,15 +6,15 @@ use indicatif::HumanBytes;
 use saltworks::storage::CopyProgress;
 use std::cell::RefCell;
 
-/// Smaller ones take no time that anybody would wonder about.
+/// Smaller copies take too little time to be worth announcing.
 const LEAST_BYTES: u64 = 16 << 20;
 
 thread_local! {
-    /// That of the copy that this thread makes.
+    /// The display of the copy that this thread makes.
     static DISPLAY: RefCell<Option<Display>> = const { RefCell::new(None) };
 }
 
-/// Shows how far a copy is.
+/// Shows the progress of a copy.
 pub(crate) fn show_copy(now: &CopyProgress<'_>) {
     if now.n_bytes < LEAST_BYTES {
         return;

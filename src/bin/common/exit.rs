@@ -5,11 +5,12 @@ use saltworks::error::{Classified, Kind};
 use std::error::Error;
 use std::process::ExitCode;
 
-/// Why a command ends. Only an error that says its kind becomes one, so none is without an exit code.
+/// Why a command failed. Only errors that know their kind convert into this, so each has an exit
+/// code.
 #[derive(Debug)]
 pub(crate) struct Failure {
     kind: Kind,
-    /// What was being done, where the error does not say it.
+    /// What was being done, if the error does not say it.
     doing: Option<String>,
     error: Box<dyn Error + Send + Sync>,
 }
@@ -27,7 +28,7 @@ impl<E: Classified> From<E> for Failure {
     }
 }
 
-/// Says what was being done.
+/// Adds what was being done.
 pub(crate) trait Context<T> {
     /// The same with `doing` in front of the error's message.
     fn context(self, doing: impl Into<String>) -> Result<T>;

@@ -1,4 +1,4 @@
-//! This call of the program, to be recorded beside what it makes.
+//! This call of the program, recorded next to its output.
 
 use super::print::say;
 use super::version;
@@ -6,7 +6,7 @@ use saltworks::invocations::{Invocation, utc};
 use std::path::Path;
 use std::time::SystemTime;
 
-/// Records this call in `dir`. What cannot be recorded ends no work.
+/// Records this call in `dir`. A failure to record is only a note.
 pub(crate) fn record(dir: &Path) {
     if let Err(error) = this().record(dir) {
         say!("note: this command is not recorded: {error}");

@@ -30,7 +30,7 @@ pub(crate) struct Args {
     output: Option<PathBuf>,
 }
 
-/// A page of nothing was asked for.
+/// A page of an unknown command was requested.
 #[derive(Debug, thiserror::Error)]
 #[error("there is no command `{got}`; expected one of: {expected}")]
 struct NoSuchCommand {

@@ -1,4 +1,4 @@
-//! What both binaries do in the same way.
+//! Code shared by both binaries.
 
 #[allow(dead_code, reason = "each binary uses its part")]
 pub(crate) mod arguments;

@@ -1,13 +1,13 @@
-//! Everything that the programs say goes through here, since neither stream can be relied on.
+//! All output of the programs goes through here, since neither stream is reliable.
 //!
-//! Standard output is a command's result. A reader that closes it early, such as `head`, is no
-//! error; one that cannot take it, such as a full disk, is told at the end, after the work itself.
-//! Standard error is for people: what cannot be written there is dropped, and ends no work.
+//! Standard output is a command's result. A reader that closes it early, such as `head`, is not an
+//! error; a failure, such as a full disk, is reported at the end, after the work itself. Standard
+//! error is for people: what cannot be written there is dropped without stopping work.
 //!
-//! Text from outside (paths, documents, models, causes of errors) may hold anything. It is made
-//! visible here, at the end of its way, where no message can be forgotten. Colours are put on
-//! before, so a text with colours ([`styled`]) may hold such sequences and no others; the `view`
-//! room, which writes those texts, escapes the words in them.
+//! Text from outside (paths, documents, models, causes of errors) may contain anything. It is
+//! escaped here, at the last step, so that no message is forgotten. Colours are added before, so a
+//! text with colours ([`styled`]) may contain those sequences and no others; the `view` room, which
+//! writes those texts, escapes the words in them.
 
 use super::exit::causes;
 use saltworks::error::Kind;
@@ -31,10 +31,11 @@ macro_rules! say {
 }
 pub(crate) use {out, say};
 
-/// What became of standard output. After a failure nothing more is written: no holes.
+/// The state of standard output. After a failure nothing more is written, so that there are no
+/// gaps.
 enum Output {
     Good,
-    /// Its reader went away.
+    /// Its reader closed it.
     Closed,
     Failed(io::Error),
 }
@@ -43,7 +44,7 @@ static OUTPUT: Mutex<Output> = Mutex::new(Output::Good);
 /// Whether notes are dropped.
 static IS_QUIET: AtomicBool = AtomicBool::new(false);
 
-/// From now on errors alone go to standard error.
+/// From now on only errors go to standard error.
 pub(crate) fn be_quiet() {
     IS_QUIET.store(true, Ordering::Relaxed);
 }
@@ -52,19 +53,19 @@ fn output() -> MutexGuard<'static, Output> {
     OUTPUT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Behind [`out!`]. Line breaks in it are text from outside, and shown as `\n`.
+/// Implements [`out!`]. Line breaks in the text come from outside and are shown as `\n`.
 pub(crate) fn line(words: Arguments<'_>) {
     to_stdout(|| plain_to_stdout(&(printable(&words.to_string()) + "\n")));
 }
 
-/// Behind [`say!`]; as [`line`].
+/// Implements [`say!`]; like [`line`].
 pub(crate) fn note(words: Arguments<'_>) {
     if !IS_QUIET.load(Ordering::Relaxed) {
         to_stderr(&(printable(&words.to_string()) + "\n"));
     }
 }
 
-/// Says each of these.
+/// Prints each of these.
 pub(crate) fn notes<T: Display>(notes: impl IntoIterator<Item = T>) {
     for text in notes {
         note(format_args!("note: {text}"));
@@ -76,12 +77,13 @@ pub(crate) fn block(text: &str) {
     to_stdout(|| plain_to_stdout(&printable_but(text, &['\n', '\t'])));
 }
 
-/// A result of many lines with colours, which are left out where standard output shows none.
+/// A result of many lines with colours, which are left out if standard output does not support
+/// them.
 pub(crate) fn styled(text: &str) {
     to_stdout(|| anstream::stdout().write_all(keeping_colours(text).as_bytes()));
 }
 
-/// A result as one JSON object, laid out for people where `is_pretty`.
+/// A result as one JSON object, indented if `is_pretty`.
 ///
 /// # Errors
 /// A path in it that is not Unicode.
@@ -94,7 +96,7 @@ pub(crate) fn json(value: &impl Serialize, is_pretty: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// A number with its noun, in the plural where it is not 1.
+/// A number with its noun, in the plural if it is not 1.
 #[allow(dead_code, reason = "each binary uses its part")]
 pub(crate) fn counted(n: u64, noun: &str) -> String {
     let plural = if n == 1 { "" } else { "s" };
@@ -120,7 +122,7 @@ pub(crate) fn styled_note(text: &str) {
     let _ = anstream::stderr().write_all(keeping_colours(text).as_bytes());
 }
 
-/// Says that standard output failed; what was to be done is done.
+/// Reports that standard output failed; the work itself is done.
 pub(crate) fn output_failed(error: &io::Error) -> ExitCode {
     to_stderr(&format!(
         "error: cannot write to standard output: {error}\n"
@@ -128,15 +130,14 @@ pub(crate) fn output_failed(error: &io::Error) -> ExitCode {
     ExitCode::from(Kind::Failed.exit_code())
 }
 
-/// Whether standard output takes no more, so that work which only prints may end.
+/// Whether standard output is closed, so that work which only prints may end.
 pub(crate) fn is_output_lost() -> bool {
     !matches!(*output(), Output::Good)
 }
 
-/// Whether all that was printed has arrived, or nobody wanted it.
+/// Whether everything printed was written, or the reader closed the stream.
 ///
-/// # Errors
-/// Standard output failed otherwise; said once.
+/// # Errors Standard output failed in another way; reported once.
 pub(crate) fn finish() -> io::Result<()> {
     to_stdout(|| io::stdout().flush());
     match std::mem::replace(&mut *output(), Output::Closed) {
@@ -161,12 +162,12 @@ fn plain_to_stdout(text: &str) -> io::Result<()> {
     io::stdout().write_all(text.as_bytes())
 }
 
-/// Progress that cannot be written is dropped: a full disk of a log ends no work.
+/// Progress that cannot be written is dropped: a full disk for logs must not stop work.
 fn to_stderr(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// TOML's errors draw the place in the file, over several lines.
+/// TOML's errors show the place in the file over several lines.
 fn describe_cause(cause: &(dyn Error + 'static)) -> String {
     let text = cause.to_string();
     match cause.is::<toml::de::Error>() || cause.is::<Box<toml::de::Error>>() {
@@ -181,7 +182,7 @@ fn describe(text: &str) -> String {
     lines.join("\n ")
 }
 
-/// `text` with its colours: sequences ESC [ digits and semicolons m, and nothing else unseen.
+/// `text` with its colours: sequences ESC [ digits and semicolons m, and nothing else invisible.
 fn keeping_colours(text: &str) -> String {
     let mut parts = text.split('\u{1b}');
     let kept = &['\n'];

@@ -30,7 +30,7 @@ pub(crate) enum Style {
 
 static STYLE: OnceLock<Style> = OnceLock::new();
 
-/// What every command says on standard error.
+/// What every command prints on standard error.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct Options {
     /// How progress is shown on standard error [default: bar on a terminal, else plain]
@@ -42,7 +42,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Holds from now on, for the whole process.
+    /// Takes effect for the whole process.
     pub(crate) fn apply(self) {
         let style = match (self.progress, self.quiet) {
             (Some(style), _) => style,
@@ -69,23 +69,23 @@ impl Options {
     }
 }
 
-/// Where progress is shown, by any thread.
+/// The display of progress, for any thread.
 pub(crate) struct Display {
     style: Style,
     unit: &'static str,
-    /// Hidden where none is shown.
+    /// Hidden if no bar is shown.
     bar: ProgressBar,
     began: Instant,
     last_line: Mutex<LastLine>,
 }
 
-/// The line that was printed last, which is not repeated, and when.
+/// The last printed line, which is not repeated, and its time.
 struct LastLine {
     at: Instant,
     text: String,
 }
 
-/// What is known of work that is only counted.
+/// Progress of work that is only counted.
 #[derive(Serialize)]
 struct Counted {
     event: &'static str,
@@ -123,8 +123,8 @@ impl Display {
         }
     }
 
-    /// Lets `draw` set the bar, or prints a line if it is time to: in JSON what `now` gives. The last
-    /// of all takes the bar away, and is printed in any case.
+    /// Lets `draw` set the bar, or prints a line if one is due: in JSON, what `now` returns. The last
+    /// one is always printed and removes the bar.
     pub(crate) fn show<S: Serialize>(
         &self,
         now: impl FnOnce() -> S,
@@ -144,7 +144,7 @@ impl Display {
         }
     }
 
-    /// So many units are done.
+    /// Sets the number of finished units.
     pub(crate) fn at(&self, n_done: u64) {
         let left = |bar: &ProgressBar| {
             bar.set_position(n_done);
@@ -153,13 +153,13 @@ impl Display {
         self.show(|| self.counted(n_done), false, left);
     }
 
-    /// Says something without breaking the bar.
+    /// Prints a line without breaking the bar.
     #[allow(dead_code, reason = "each binary uses its part")]
     pub(crate) fn say(&self, text: &str) {
         self.bar.suspend(|| say!("{text}"));
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
     }

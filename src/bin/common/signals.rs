@@ -1,4 +1,4 @@
-//! Signals: those that ask to stop, and the one for a file that is too large.
+//! Signals: those that request a stop, and the one for a file that is too large.
 
 use super::exit::{Context, Result};
 use super::print::say;
@@ -10,12 +10,12 @@ use signal_hook::iterator::Signals;
 const STOPPING: &str = "stopping; press Ctrl-C again to stop at once";
 const SAVING: &str = "stopping after saving a checkpoint; press Ctrl-C again to stop at once";
 
-/// A wish to stop by the first signal; the second ends the process.
+/// The first signal requests a stop; the second ends the process.
 pub(crate) fn interrupt() -> Result<Interrupt> {
     interrupt_of(Interrupt::new(), STOPPING)
 }
 
-/// The same while a model is trained.
+/// The same, for training.
 pub(crate) fn interrupt_that_saves() -> Result<Interrupt> {
     interrupt_of(Interrupt::new(), SAVING)
 }
@@ -26,9 +26,9 @@ pub(crate) fn unheeded_interrupt() -> Result<Interrupt> {
     interrupt_of(Interrupt::unheeded(), STOPPING)
 }
 
-/// An `interrupt` that the first SIGINT, SIGTERM or SIGHUP requests, and then says `notice`. A
-/// second one ends the process at once; temporaries it leaves are swept by the next run.
-/// The first one does so too while `interrupt` is not heeded: then there is nothing to finish.
+/// An `interrupt` that the first SIGINT, SIGTERM or SIGHUP requests, printing `notice`. A second
+/// one ends the process at once; temporaries it leaves are removed by the next run. The first one
+/// does so too while `interrupt` is not checked: then there is nothing to finish.
 fn interrupt_of(interrupt: Interrupt, notice: &'static str) -> Result<Interrupt> {
     let requested = interrupt.clone();
     listen(move || {
@@ -59,7 +59,7 @@ pub(crate) fn end_now() {
 
 fn listen(mut on_signal: impl FnMut() + Send + 'static) -> Result<()> {
     let mut wanted = vec![SIGINT, SIGTERM];
-    // Under `nohup` the terminal's end is to be ignored, and that is inherited.
+    // Under `nohup` SIGHUP is ignored, and this is inherited.
     if !is_ignored(SIGHUP) {
         wanted.push(SIGHUP);
     }
@@ -78,8 +78,8 @@ fn is_ignored(signal: libc::c_int) -> bool {
     code == 0 && action.sa_sigaction == libc::SIG_IGN
 }
 
-/// A file past the limit of its size (`ulimit -f`) is an error of the write, with a message, and not
-/// the end of the process without one.
+/// A file above the size limit (`ulimit -f`) becomes a write error with a message, instead of
+/// killing the process without one.
 pub(crate) fn report_large_files() {
     // SAFETY: SIG_IGN runs no code; the signal is not used otherwise.
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };

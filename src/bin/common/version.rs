@@ -1,8 +1,8 @@
-//! What `--version` says beside the number.
+//! What `--version` prints in addition to the number.
 
 use std::sync::LazyLock;
 
-/// Number, commit and target, a line each.
+/// Number, commit and target, one per line.
 pub(crate) static LONG: LazyLock<String> = LazyLock::new(|| {
     format!(
         "{}\ncommit {}\ntarget {}",
@@ -21,7 +21,7 @@ pub(crate) fn commit() -> &'static str {
     option_env!("SALTWORKS_COMMIT").unwrap_or("unknown")
 }
 
-/// By value, so that nothing else of git's log gets into the program.
+/// By value, so that nothing else from git's log gets into the program.
 #[cfg(saltworks_git)]
 static COMMIT: [u8; 12] = last_commit(include_bytes!(env!("SALTWORKS_GIT_LOG")));
 

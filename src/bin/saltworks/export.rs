@@ -67,13 +67,13 @@ pub(crate) struct Args {
     json: Json,
 }
 
-/// What is there already and is not replaced unasked.
+/// An existing file that is not replaced without --overwrite.
 #[derive(Debug, thiserror::Error)]
 enum InTheWay {
     /// The output.
     #[error("{} already exists: choose another output, or replace it with --overwrite", path.display())]
     Output { path: PathBuf },
-    /// A tokenizer beside it that is not the checkpoint's.
+    /// A tokenizer next to it that is not the checkpoint's.
     #[error("{} already exists and is not the checkpoint's tokenizer: choose an output in another directory, or replace it with --overwrite", path.display())]
     Tokenizer { path: PathBuf },
 }
@@ -128,7 +128,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
 }
 
 impl Args {
-    /// Nothing that is there is replaced unasked, and that is known before the checkpoint is read.
+    /// Existing files are not replaced without --overwrite; this is checked before the checkpoint
+    /// is read.
     fn check_output(&self) -> Result<()> {
         check_file_name(&self.output)?;
         let data = self.external_data.then(|| data_path(&self.output));
@@ -140,8 +141,8 @@ impl Args {
     }
 }
 
-/// What `label` reads beside a model; another model's tokenizer would let tokens of that one pass for this
-/// one's.
+/// What `label` reads next to a model; with another model's tokenizer, tokens of that one would be taken
+/// for this one's.
 fn write_neighbours(checkpoint: &Checkpoint, dir: &Path, overwrite: bool) -> Result<()> {
     let is_own = resolved_path(dir) == resolved_path(&checkpoint.dir);
     write_config(dir, &config_json(&checkpoint.spec), is_own)?;

@@ -1,4 +1,4 @@
-//! `saltworks filter`: the chosen documents as they were.
+//! `saltworks filter`: the chosen documents, unchanged.
 
 use super::tokenize::inputs::{FileArgs, print_notes};
 use crate::common::arguments::{Json, OUTPUT};

@@ -16,7 +16,7 @@ Examples:
   saltworks finalize labels
   saltworks finalize labels --wait 3600";
 
-/// Time between two looks at the directory: short at first, and not much of a file server's for long.
+/// Interval at which the directory is checked: short at first, then longer, to spare a file server.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -99,14 +99,15 @@ pub(crate) fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-/// Until every shard is finished, or `limit` is over: then it is for finalize to say what is missing.
+/// Waits until every shard is finished, or for `limit`: then finalize reports what is missing.
 fn wait(labels: &Path, limit: Option<Duration>) -> Result<()> {
     let (began, mut pause) = (Instant::now(), FIRST_PAUSE);
     let mut display = None;
     loop {
         let left = limit.map(|limit| limit.saturating_sub(began.elapsed()));
         let is_over = left.is_some_and(|left| left.is_zero());
-        // Anew each time: the first task may still have the plan to write, and a set may be extended.
+        // Opened again each time: the first task may still have to write the plan, and a set may be
+        // extended.
         let is_finished = match LabelSet::open(labels) {
             Ok(set) => {
                 let n_shards = u64::from(set.n_shards());

@@ -14,7 +14,8 @@ Examples:
   saltworks init label.toml --teacher model.onnx --tokens train --seq-len 256 --output labels
   saltworks label --config label.toml --dry-run";
 
-/// Draws a position that take as many bytes as the 64 best ids, and did better (docs/experiments.md).
+/// Samples per position that take as many bytes as the 64 best ids, and did better
+/// (docs/experiments.md).
 const FAVOURED_SAMPLES: i64 = 180;
 
 /// Write a label.toml to start from: every option of `label` with its description and default.
@@ -52,7 +53,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-/// What the experiments favour over the defaults; nothing where it was said what to store.
+/// What the experiments favour over the defaults; empty if options say what to store.
 fn favoured(options: &Typed<LabelOptions>) -> Table {
     if ["groups", "samples", "top_k"]
         .iter()

@@ -1,4 +1,4 @@
-//! `saltworks inspect`: one row as a person wants to see it.
+//! `saltworks inspect`: one row, readable.
 
 use crate::common::arguments::Json;
 use crate::common::exit::Result;

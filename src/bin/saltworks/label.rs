@@ -11,7 +11,7 @@ use saltworks::label::{
 };
 use saltworks::shards::Plan;
 
-/// Seconds of work that an interruption may cost before a user is warned.
+/// Seconds of work that an interruption may cost without a warning.
 const LONG_SHARD_SECONDS: f64 = 600.0;
 
 const EXAMPLES: &str = "\
@@ -92,14 +92,14 @@ pub(crate) fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-/// Which part an engine gave this process: a wrong one makes shards twice, or leaves them to nobody.
+/// The part that an engine gave this process: with a wrong one, shards are made twice or not at all.
 fn say_task(config: &LabelConfig) {
     if let Some(said_by) = &config.task_said_by {
         say!("task {} from {said_by}", config.task);
     }
 }
 
-/// What a user should know before the long part.
+/// What a user should know before the long work.
 pub(crate) fn say(inputs: &LabelInputs, plan: &Plan) {
     let info = inputs.teacher.info();
     for teacher in std::iter::once(&inputs.teacher).chain(&inputs.more_teachers) {
@@ -159,7 +159,7 @@ fn print_outcome(config: &LabelConfig, outcome: &LabelOutcome) {
     }
 }
 
-/// They were asked for, but a user should know which they are.
+/// They were allowed, but a user should know which they are.
 fn warn_of_missing_nll(without_nll: &WithoutNll) {
     if without_nll.n > 0 {
         let ids: Vec<String> = without_nll.first.iter().map(u64::to_string).collect();
@@ -230,7 +230,7 @@ fn print_estimate(estimate: &Estimate) {
     warn_of_long_shards(estimate.seconds_per_shard());
 }
 
-/// An interruption loses the shard in work: long ones are worth cutting smaller.
+/// An interruption loses the unfinished shard, so long shards should be made smaller.
 pub(crate) fn warn_of_long_shards(seconds_per_shard: f64) {
     if seconds_per_shard > LONG_SHARD_SECONDS {
         say!(

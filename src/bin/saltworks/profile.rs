@@ -3,7 +3,7 @@
 use crate::common::print::out;
 use saltworks::label::{PipelineStage, Profile};
 
-/// A line a stage; shares are of the labelling threads' wall clock.
+/// One line per stage; percentages are of the labelling threads' wall clock.
 pub(crate) fn print(profile: &Profile) {
     let labelling = profile.wall.as_secs_f64() * profile.n_workers as f64;
     let n_targets = profile.n_targets.max(1) as f64;

@@ -39,7 +39,7 @@ fn describe(snapshot: &Snapshot) -> String {
     )
 }
 
-/// Says what is to be written, and shows how far that is.
+/// Prints what is written, and shows its progress.
 pub(crate) fn show_graph(work: GraphWork<'_>) -> Box<dyn Fn(u64)> {
     match work {
         GraphWork::Waiting { cache } => {

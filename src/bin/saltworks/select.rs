@@ -193,7 +193,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-/// A set less itself, by an exported copy or a slip of the directory, selects nothing of use.
+/// The difference of a set to itself, through an exported copy or a wrong directory, is useless.
 fn note_one_teacher(labels: &LabelSet, minus: &LabelSet) {
     let teacher = |set: &LabelSet| set.segments[0].teacher.fingerprint.clone();
     if teacher(labels) == teacher(minus) {

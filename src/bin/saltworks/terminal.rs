@@ -1,11 +1,12 @@
-//! What the terminal is like.
+//! Properties of the terminal.
 
-/// Cells where nothing says how wide the terminal is.
+/// Default width in cells.
 const DEFAULT_WIDTH: usize = 100;
-/// What is drawn fills the width, so it has an end whatever `COLUMNS` says.
+/// Maximum width: figures fill the width, so it is limited whatever `COLUMNS` says.
 const MAX_WIDTH: usize = 1000;
 
-/// Width of standard output in cells: `COLUMNS`, the terminal's own word, or a default for a pipe.
+/// Width of standard output in cells: `COLUMNS`, else what the terminal reports, else a default for
+/// a pipe.
 pub(crate) fn width() -> usize {
     let from_environment = std::env::var("COLUMNS")
         .ok()

@@ -97,7 +97,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         }
     })?;
     progress.finish();
-    // Before corpus.json, so that what has that is whole.
+    // Before corpus.json, so that a directory with a corpus.json is complete.
     let replaces = args.overwrite.overwrite || writer.replaces_unfinished();
     copy_tokenizer(&args.output, &args.tokenizer, replaces)?;
     let corpus = writer.finish(tally)?;
@@ -112,7 +112,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-/// What `auto` came to is told before the long work, when it can still be changed.
+/// The meaning of `auto` is printed before the long work, when it can still be changed.
 fn announce(args: &Args, options: &EncodeOptions, tokenizer: &Tokenizer) {
     let bos = describe(&args.bos, &options.bos, tokenizer);
     let eod = describe(&args.eod, &options.eod, tokenizer);
@@ -133,7 +133,7 @@ fn describe(choice: &SpecialChoice, ids: &[u32], tokenizer: &Tokenizer) -> Strin
     }
 }
 
-/// Said at once, before a model has labelled what cannot be compared.
+/// Printed early, before a model labels what cannot be compared.
 fn spelling_note(corpus: &CorpusJson) -> Option<String> {
     let n_not_spelled = corpus.documents.as_ref()?.n_not_spelled?;
     let spelling = CorpusSpelling {
@@ -143,7 +143,7 @@ fn spelling_note(corpus: &CorpusJson) -> Option<String> {
     spelling.note()
 }
 
-/// What the documents are known by.
+/// How the documents are identified.
 fn describe_ids(corpus: &CorpusJson) -> String {
     let Some(documents) = &corpus.documents else {
         return "none".to_owned();

@@ -12,7 +12,7 @@ use saltworks::tokens::{
 };
 use std::path::PathBuf;
 
-/// Eight times the largest in use; memory for all of them is taken at the beginning.
+/// Eight times the largest in use; memory for all of them is allocated at the start.
 const MAX_VOCAB_SIZE: i64 = 1 << 21;
 
 /// Train a tokenizer, or show what identifies one.

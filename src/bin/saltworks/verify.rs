@@ -87,7 +87,7 @@ struct TeacherArgs {
 pub(crate) fn run(args: Args) -> Result<()> {
     signals::end_on_signal()?;
     let report = verify_files(&args.labels)?;
-    // Labels that are damaged say nothing about the teacher.
+    // Damaged labels say nothing about the teacher.
     let again = match (&args.teacher.teacher, &args.teacher.tokens) {
         (Some(teacher), Some(tokens)) if report.is_clean() => {
             Some(check_teacher(&args, teacher, tokens)?)
@@ -103,7 +103,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     }
     let of_teacher = match again {
         Some(TeacherReport::Own(again)) => again.n_findings,
-        // How far is too far is the user's to say.
+        // The user decides how large a difference is acceptable.
         Some(TeacherReport::Other(_)) | None => 0,
     };
     let (dir, n_findings) = (args.labels, report.n_findings + of_teacher);
@@ -189,7 +189,7 @@ fn print_again(report: &RelabelReport) {
     out!("{}", verdict(report));
 }
 
-/// Noise told from damage.
+/// Distinguishes noise from damage.
 fn verdict(report: &RelabelReport) -> String {
     let here = report.checked_by.iter().map(|stamp| stamp.to_string());
     let here = here.collect::<String>();

@@ -20,12 +20,12 @@ const DEFAULT_MEGABYTES: u64 = 8;
 const N_PROMPT_WORDS: usize = 8;
 /// The small model as ONNX, in the demo's directory.
 const TEACHER: &str = "slm/final/model.onnx";
-/// Time between two looks at a command and at the wish to stop.
+/// Interval at which a command and a requested stop are checked.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A stage: a command, and the file that says that it was done.
 struct Stage {
-    /// What it is for, to a newcomer.
+    /// Its purpose, for a newcomer.
     title: &'static str,
     program: &'static str,
     arguments: Vec<String>,
@@ -34,7 +34,7 @@ struct Stage {
     record: PathBuf,
 }
 
-/// `messages` are options that every command takes.
+/// `messages` are options that every command accepts.
 pub(super) fn run(args: &Args, messages: &[String]) -> Result<()> {
     let began = Instant::now();
     let dir = args.output.as_path();
@@ -90,7 +90,7 @@ fn write_texts(args: &Args, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Stages of the demo; those behind the first three depend on the number of tokens.
+/// Stages of the demo; those after the first three depend on the number of tokens.
 const N_STAGES: usize = 11;
 
 struct Demo<'a> {
@@ -147,7 +147,7 @@ impl Demo<'_> {
         ]
     }
 
-    /// What follows when the text is `n_tokens` tokens.
+    /// The stages after that, for a text of `n_tokens` tokens.
     fn model_stages(&self, n_tokens: u64) -> Vec<Stage> {
         let n_rows = self.scale.n_selected(n_tokens);
         let mut stages = vec![self.slm_stage()];
@@ -230,7 +230,7 @@ impl Demo<'_> {
     }
 }
 
-/// The first words of the first document held out, which every model then continues.
+/// The first words of the first held-out document, which every model then continues.
 fn prompt(dir: &Path) -> Result<String> {
     let path = dir.join("held-out.jsonl");
     let text = std::fs::read_to_string(&path).context("cannot read the held-out text")?;
@@ -274,7 +274,7 @@ impl Stage {
         if status.success() {
             return self.record();
         }
-        // A signal that ends a command without its consent is no exit code.
+        // A command that was killed by a signal has no exit code.
         let code = status.code().and_then(|code| u8::try_from(code).ok());
         debug_assert!(code.is_some() || status.signal().is_some());
         Err(DemoError::Step {
@@ -303,8 +303,8 @@ impl Stage {
     fn run_to_its_end(&self, interrupt: &Interrupt, messages: &[String]) -> Result<ExitStatus> {
         let program = beside_this_one(self.program)?;
         let mut command = Command::new(&program);
-        // A group of its own: Ctrl-C on a terminal reaches this process alone, which passes on one
-        // signal; two would end the command at once.
+        // Its own process group: Ctrl-C on a terminal reaches only this process, which passes on
+        // one signal; two would end the command at once.
         command
             .arg0(self.program)
             .args(&self.arguments)

@@ -1,4 +1,4 @@
-//! What the demo's models and runs are.
+//! Configurations of the demo's models and runs.
 
 use crate::common::exit::Result;
 use saltworks::storage;
@@ -6,10 +6,10 @@ use std::path::Path;
 
 /// T.
 pub(super) const SEQ_LEN: u64 = 256;
-/// Sequences a step.
+/// Sequences per step.
 const BATCH_SIZE: u64 = 8;
 
-/// How much is done. Chosen so that all of it stays below a quarter of an hour on two cores.
+/// The size of the demo, chosen so that it takes less than a quarter of an hour on two cores.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scale {
     pub(super) vocab_size: u32,
@@ -18,8 +18,8 @@ pub(super) struct Scale {
     pub(super) slm_steps: u64,
     /// Steps of each large model.
     pub(super) llm_steps: u64,
-    /// Least share of a sequence's targets that the teacher ranks among its best for it to be
-    /// selected; none where the teacher has learnt next to nothing.
+    /// Minimum fraction of a sequence's targets that the teacher must rank among its best for the
+    /// sequence to be selected; `None` if the teacher has learnt next to nothing.
     pub(super) min_learnable: Option<&'static str>,
     slm: &'static str,
     llm: &'static str,
@@ -65,14 +65,14 @@ impl Scale {
         self.n_kd() * BATCH_SIZE
     }
 
-    /// Times that the first stage may see a sequence: a selection keeps fewer than it is asked for
-    /// where little is learnable.
+    /// How often the first stage may see a sequence: a selection keeps fewer than requested if
+    /// little is learnable.
     fn label_epochs(&self, n_tokens: u64) -> u64 {
         4 * self.n_read().div_ceil(self.n_selected(n_tokens))
     }
 }
 
-/// Times that `n_steps` go through `n_tokens`, at most.
+/// Maximum number of times that `n_steps` go through `n_tokens`.
 fn epochs(n_steps: u64, n_tokens: u64) -> u64 {
     let per_epoch = (n_tokens / SEQ_LEN / BATCH_SIZE).max(1);
     n_steps.div_ceil(per_epoch) + 1

@@ -1,11 +1,11 @@
-//! `saltworks demo`: everything from nothing, in one directory.
+//! `saltworks demo`: the whole chain from nothing, in one directory.
 //!
 //! ```text
 //! corpus ─▶ tokenizer ─▶ tokens ─▶ SLM ─▶ scores ─▶ selection ─▶ labels ─▶ LLMs with and without ─▶ report
 //! ```
 //!
-//! Every stage but the first is a command that a user could type; the demo types it, aloud. A stage
-//! that is done is not done again, so a demo that was stopped resumes with the same command.
+//! Every stage but the first is a command that a user could type; the demo prints it and runs it.
+//! Finished stages are not repeated, so a stopped demo resumes with the same command.
 
 #[cfg(feature = "train")]
 mod chain;
@@ -41,7 +41,7 @@ pub(crate) struct Args {
     /// or .txt (plain, .gz or .zst) or .parquet. In JSON and Parquet the field `text` is read.
     #[arg(long, help_heading = "What is done", value_name = "PATH", num_args = 1..)]
     corpus: Vec<String>,
-    /// Megabytes of text to generate, or to read of yours. Default: 8, with --teacher ngram 3.
+    /// Megabytes of text to generate, or to read from yours. Default: 8, with --teacher ngram 3.
     #[arg(long, help_heading = "What is done", value_parser = clap::value_parser!(u64).range(1..=1000))]
     megabytes: Option<u64>,
     /// Seed of the generated language and stories, and of the initial weights.
@@ -82,8 +82,9 @@ pub(crate) fn run(args: Args, messages: progress::Options) -> Result<()> {
     }
 }
 
-/// Marks the directory as the demo of these settings. One with other content is left alone, but a
-/// demo that came to nothing yet, as by a wrong --corpus, may begin with others.
+/// Marks the directory as the demo of these settings. A directory with other content is left alone,
+/// but a demo that has produced nothing yet, for example because of a wrong --corpus, may start
+/// with other settings.
 fn claim(dir: &Path, settings: &serde_json::Value) -> Result<()> {
     let path = dir.join("demo.json");
     let settings = format!("{settings:#}\n");

@@ -1,4 +1,4 @@
-//! Labels alone, by a teacher that is counted and not trained.
+//! Only labels, by a teacher that is counted rather than trained.
 
 use super::{Args, claim};
 use crate::common::exit::Result;
@@ -86,7 +86,7 @@ fn generate(seed: u64, megabytes: u64, layout: &Layout) -> Result<()> {
     let written = out.into_inner();
     let written =
         written.map_err(|error| StorageError::io("write", &layout.corpus, error.into_error()))?;
-    // One that is already there has the same bytes: they are a function of the settings.
+    // An existing one has the same bytes, since they depend only on the settings.
     written.seal()?.publish()?;
     let megabytes = n_text_bytes as f64 / 1e6;
     done(
@@ -190,7 +190,7 @@ fn label(layout: &Layout) -> Result<()> {
     Ok(())
 }
 
-/// What the labels say, in one line; `saltworks stats` says it all.
+/// A summary of the labels in one line; `saltworks stats` prints the rest.
 fn summarise(layout: &Layout) -> Result<()> {
     let stats = collect_stats(&LabelSet::open(&layout.labels)?, 1, |_| {})?;
     let means: Vec<String> = stats

@@ -63,7 +63,7 @@ fn last_nll(arm: &ArmResults) -> Option<f64> {
     Some(last.scores.first()?.nll)
 }
 
-/// Decayed models beside the last one of the baseline.
+/// Decayed models compared with the last one of the baseline.
 fn compared(results: &Results, arm: &ArmResults) -> Option<String> {
     let own = last_nll(arm)?;
     let reached = results.reach(arm, Budget::Steps)?;

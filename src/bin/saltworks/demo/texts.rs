@@ -9,11 +9,11 @@ use saltworks::storage;
 use std::io::BufRead;
 use std::path::Path;
 
-/// Longest document, bytes: a text that is one long file has parts to hold out then.
+/// Longest document, bytes, so that a text in one long file has parts to hold out.
 const MAX_DOCUMENT_BYTES: usize = 16 << 10;
-/// One document in so many is held out.
+/// One document in this many is held out.
 const HELD_OUT_EVERY: usize = 16;
-/// Least text that there is any point in, bytes.
+/// Minimum amount of useful text, bytes.
 const MIN_TEXT_BYTES: usize = 200_000;
 
 /// What was written.
@@ -67,7 +67,7 @@ fn generated(seed: u64, n_text_bytes: usize) -> Result<Vec<String>> {
     lines.lines().map(text_of).collect()
 }
 
-/// The first documents, until there are so many bytes of text.
+/// The first documents, up to this many bytes of text.
 fn users(inputs: &[String], n_bytes: usize) -> Result<Vec<String>> {
     let (mut pieces, mut left) = (Vec::new(), n_bytes);
     let files = expand_inputs(inputs, None)?;
@@ -87,8 +87,8 @@ fn users(inputs: &[String], n_bytes: usize) -> Result<Vec<String>> {
     Ok(pieces)
 }
 
-/// `text` in pieces of bounded length, cut behind a paragraph, else a line, else a word, else
-/// anywhere between two characters. Nothing is lost but pieces of white space.
+/// `text` in pieces of bounded length, cut after a paragraph, else a line, else a word, else
+/// anywhere between two characters. Only pieces of white space are lost.
 fn pieces_of(text: &str) -> Vec<&str> {
     let (mut pieces, mut rest) = (Vec::new(), text);
     while !rest.is_empty() {

@@ -1,9 +1,9 @@
-//! CPU, memory and disk, as the operating system tells them.
+//! CPU, memory and disk, as the operating system reports them.
 
 use crate::common::invocation::{cpu_name, meminfo};
 use std::path::Path;
 
-/// What of this machine matters to labelling. Bytes throughout; `None` where it cannot be told.
+/// Properties of this machine that matter for labelling, in bytes; `None` if unknown.
 #[derive(Debug, serde::Serialize)]
 pub(crate) struct Machine {
     pub(crate) architecture: &'static str,

@@ -23,7 +23,7 @@ pub(crate) struct Doctor {
     pub(crate) machine: Machine,
 }
 
-/// A device on which a tiny model was really tried.
+/// A device on which a tiny model was tried.
 #[derive(Debug, serde::Serialize)]
 pub(crate) struct Device {
     pub(crate) device: String,

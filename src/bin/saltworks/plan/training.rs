@@ -1,5 +1,5 @@
-//! `saltworks plan --training`: what a training run needs of labels, what they cost, and what a live
-//! teacher in the training loop would have cost instead.
+//! `saltworks plan --training`: the labels that a training run needs, what they cost, and what a
+//! teacher in the training loop would cost instead.
 
 use crate::common::exit::Result;
 use crate::common::print::{self, say};
@@ -15,10 +15,10 @@ use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What labels would be written to where nothing says; the probe writes elsewhere.
+/// Output directory of labels if none is given; the probe writes elsewhere.
 const UNNAMED_OUTPUT: &str = "labels";
 
-/// Labels of a training run beside a live teacher, in numbers.
+/// Costs of the labels of a training run, compared with a live teacher.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct Costs {
     /// What the run wants.
@@ -29,9 +29,9 @@ struct Costs {
     n_runs: u64,
     /// Predicted positions that need labels.
     n_tokens: u64,
-    /// Tokens a second of labelling, as probed.
+    /// Labelling speed, tokens per second, as probed.
     tokens_per_s: f64,
-    /// Bytes of labels a token, as probed.
+    /// Bytes of labels per token, as probed.
     bytes_per_token: f64,
     /// What labels cost, once for all runs.
     labels: Labels,
@@ -90,8 +90,8 @@ const SHARED_KEYS: [&str; 10] = [
     "sequence_bos",
 ];
 
-/// The options of labelling, and what the training configuration says for those that are left out. Without
-/// a range or a selection among them, as many sequences as the run wants.
+/// The labelling options, with omitted ones taken from the training configuration. Without a range or a
+/// selection, as many sequences as the run needs.
 fn label_config(
     config: &RunConfig,
     label: super::super::label::Args,
@@ -112,7 +112,7 @@ fn label_config(
     Ok(label_config)
 }
 
-/// The run's selection, unless it is still to be made.
+/// The run's selection, unless it does not exist yet.
 fn selection_there(path: Option<&Path>) -> Option<PathBuf> {
     let path = path?;
     if is_there(path).unwrap_or_default() {

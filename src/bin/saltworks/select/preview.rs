@@ -42,7 +42,7 @@ struct Beginning {
 }
 
 impl Source {
-    /// Opens what a preview needs, if one is wanted.
+    /// Opens what a preview needs, if one was requested.
     pub(super) fn open(args: &Args, labels: &LabelSet) -> Result<Option<Self>> {
         if !args.preview {
             return Ok(None);
@@ -102,7 +102,8 @@ impl Source {
     }
 }
 
-/// The corpus that was labelled, by samples of its files: another one would be cut into other sequences.
+/// The corpus that was labelled, checked by samples of its files: another one would be cut into other
+/// sequences.
 fn open_corpus(path: &Path, plan: &Plan) -> Result<TokenCorpus> {
     let options = OpenOptions {
         format: Some(plan.corpus.format),

@@ -1,4 +1,4 @@
-//! Which documents; the same for `tokenize` and `tokenizer train`.
+//! Which documents to read; the same for `tokenize` and `tokenizer train`.
 
 use crate::common::exit::Result;
 use crate::common::print::say;
@@ -17,7 +17,8 @@ use std::path::Path;
 pub(crate) struct FileArgs {
     /// Files, directories or globs: JSON lines (.jsonl, .json, .jsonlines, .ndjson) or text (.txt, .md,
     /// source code), plain or compressed (.gz, .zst, .xz, .bz2, .lz4), or .parquet. Files without an
-    /// extension are recognised by their contents. URLs of stores too, with globs in quotes.
+    /// extension are recognised by their contents. URLs of object stores work too, with globs in
+    /// quotes.
     #[arg(long, value_name = "PATH|URL", required = true, num_args = 1..)]
     input: Vec<OsString>,
     /// Format of all input files, regardless of their names.
@@ -74,7 +75,7 @@ impl FileArgs {
         expand_inputs(&self.input, self.format)
     }
 
-    /// How they are read, with what else is told by default.
+    /// How they are read, with defaults for the rest.
     pub(crate) fn reading(&self) -> CorpusOptions {
         CorpusOptions {
             format: self.format,
@@ -108,7 +109,7 @@ impl InputArgs {
     }
 }
 
-/// What was there and gave no document, at the end, where it is seen.
+/// Prints which inputs gave no document; at the end, where it is noticed.
 pub(crate) fn print_notes(left_out: &LeftOut, tally: &Tally) {
     for note in left_out.notes() {
         say!("note: {note}");

@@ -1,4 +1,4 @@
-//! How far tokenizing has come.
+//! Progress of tokenizing.
 
 use crate::common::progress::{BYTES, Display};
 use saltworks::tokens::EncodeProgress;
@@ -36,7 +36,7 @@ impl Progress {
         self.0.show(json, false, draw);
     }
 
-    /// Takes the bar away; the summary says the rest.
+    /// Removes the bar; the summary has the rest.
     pub(crate) fn finish(&self) {
         self.0.finish();
     }
