@@ -456,7 +456,7 @@ fn draws_are_the_same_whatever_else_is_labelled() {
             .arg(inputs.path("alone")),
     ));
     assert!(
-        shown.contains("  draws\n") && shown.contains("> x"),
+        shown.contains("  samples\n") && shown.contains("> x"),
         "{shown}"
     );
     let shown = text(&succeed(saltworks().arg("stats").arg(inputs.path("alone"))));

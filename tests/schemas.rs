@@ -121,9 +121,9 @@ mod options {
     const INTRODUCTION: &str = "\
 # Options
 
-Every option that a configuration file can hold, made from the declarations by `SALTWORKS_BLESS=1 cargo test --test schemas`. Flags win
-over `--set KEY=VALUE`, and that over the file of `--config`. Relative paths in a file are relative to that file; those of flags and
-`--set` are relative to the working directory. `saltworks init` and `saltworks-train init` write files to begin from; `schemas/` has the
+Every option of the configuration files, generated from the declarations by `SALTWORKS_BLESS=1 cargo test --test schemas`. Flags override
+`--set KEY=VALUE`, which overrides the file of `--config`. Relative paths in a file are relative to that file; those of flags and
+`--set` are relative to the working directory. `saltworks init` and `saltworks-train init` write files to start from; `schemas/` has the
 same as JSON schemas, for editors.
 ";
     const FLAGS: &str =
@@ -135,7 +135,7 @@ same as JSON schemas, for editors.
         let mut page = INTRODUCTION.to_owned();
         page += "\n## `saltworks label` and `plan` (label.toml)\n";
         page += &flags();
-        page += "\n## `saltworks-train run` (run.toml)\n\nEach is set by `--set KEY=VALUE` too, and `output` by `--output`.\n";
+        page += "\n## `saltworks-train run` (run.toml)\n\nEach can also be set by `--set KEY=VALUE`, and `output` by `--output`.\n";
         page += &keys(&schema_for!(RunConfig).to_value());
         page += "\n## `saltworks-train compare` (experiment.toml)\n\n`[run]` has the keys of run.toml.\n";
         page += &keys(&schema_for!(ExperimentConfig).to_value());

@@ -177,7 +177,7 @@ fn signal_facts(plan: &Plan) -> Facts {
     }
     if let Some(samples) = &signals.samples {
         let (n, tau) = (samples.n_draws, samples.tau);
-        rows.push(("draws", format!("{n} per position at temperature {tau}")));
+        rows.push(("samples", format!("{n} per position at temperature {tau}")));
     }
     rows
 }

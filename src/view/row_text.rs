@@ -107,7 +107,7 @@ fn table_heading(columns: &Columns) -> String {
         heads += &format!("{:<1$}", "  the teacher's best", columns.alternatives);
     }
     if columns.draws > 0 {
-        heads += "  draws";
+        heads += "  samples";
     }
     paint(heads.trim_end(), dimmed)
 }
@@ -233,7 +233,7 @@ mod tests {
         };
         let both = shown(&row, 109);
         assert!(
-            both.contains("  the teacher's best            draws\n"),
+            both.contains("  the teacher's best            samples\n"),
             "{both}"
         );
         assert!(
@@ -243,7 +243,7 @@ mod tests {
         row.signals.topk_ids_tk.clear();
         row.signals.topk_logprobs_tk.clear();
         let alone = shown(&row, 109);
-        assert!(alone.contains(" entropy  draws\n"), "{alone}");
+        assert!(alone.contains(" entropy  samples\n"), "{alone}");
         assert!(
             alone.contains("   2.000  \\n x5  the x3  ·dorn x2\n"),
             "{alone}"

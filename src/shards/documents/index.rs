@@ -68,7 +68,7 @@ impl CorpusSpelling {
         } = self;
         (*n_not_spelled > 0).then(|| {
             format!(
-                "the tokens of {n_not_spelled} of {n_documents} documents do not spell their text: the tokenizer changes case, normalizes or loses characters, so their bits per byte are too low beside other tokenizers'"
+                "the tokens of {n_not_spelled} of {n_documents} documents do not spell their text: the tokenizer changes case, normalizes or loses characters, so their bits per byte are too low compared with other tokenizers'"
             )
         })
     }

@@ -50,7 +50,7 @@ fn the_card_says_what_the_labels_are_and_what_is_owed() {
         "| T, predicted positions of a full sequence | 6 |",
         "| K, ids kept at each position | 4 |",
         "| temperatures | 1, 2, 0.5 |",
-        "| draws | 9 per position at temperature 1 |",
+        "| samples | 9 per position at temperature 1 |",
         "| packing | document, attention document, positions restart |",
         "| sequences | 20..70 of 80 |",
         "The licences are not recorded with these files",

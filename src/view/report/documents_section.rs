@@ -156,7 +156,7 @@ fn sources_table(sources: &[SourceNotes]) -> String {
         "Source",
         "Documents",
         "Targets",
-        "Labelled whole",
+        "Fully labelled",
         "Their bytes",
         "Bits per byte",
     ]);
