@@ -171,7 +171,7 @@ fn an_engines_numbers_make_tasks_and_the_one_that_waits_finishes_their_set() {
     };
     let first = succeed(&mut by_engine(&inputs, "tasks", &array("1")));
     assert!(
-        text(&first).contains("task 0/2 by Slurm"),
+        text(&first).contains("task 0/2 from Slurm"),
         "{}",
         text(&first)
     );

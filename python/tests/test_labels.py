@@ -348,7 +348,7 @@ def test_values_that_cannot_be_are_refused(made: Path, tmp_path: Path) -> None:
     path = Labels(made / "labels")._files.path("positions", Labels(made / "labels").places[0])
     table = pq.ParquetFile(path).read()
     wrong = {
-        "topk_ids": (V, "has id 300, the vocabulary 300"),
+        "topk_ids": (V, "has id 300, but the vocabulary has 300"),
         "topk_logprobs": (float("nan"), "topk_logprobs goes up to nan"),
         "tail_mass": (1.5, r"expected a fraction in \[0, 1\]"),
     }

@@ -161,9 +161,9 @@ def good(open_writer: LabelWriter, table: np.ndarray):
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("topk_ids", lambda a: a + V, r"topk_ids holds \d+, expected 0 to 299"),
+        ("topk_ids", lambda a: a + V, r"topk_ids contains \d+, expected 0 to 299"),
         ("topk_ids", lambda a: a[:, :3], r"topk_ids has the shape \(32, 3\), expected \(32, 8\)"),
-        ("topk_ids", lambda a: a.astype(float), "topk_ids is of float64, expected integers"),
+        ("topk_ids", lambda a: a.astype(float), "topk_ids has dtype float64, expected integers"),
         ("topk_ids", lambda a: np.repeat(a[:, :1], K, 1), "topk_ids contains an id twice"),
         ("topk_logprobs", lambda a: a + 1.0, "log-probabilities are at most 0 nats"),
         ("topk_logprobs", lambda a: a / 2, "sum to .* more than 1: give log-probabilities under the full softmax"),
@@ -173,9 +173,9 @@ def good(open_writer: LabelWriter, table: np.ndarray):
         ("tail_mass", lambda a: a + 2.0, r"expected a fraction in \[0, 1\]"),
         ("target_logprob", lambda a: a[1:], r"target_logprob has the shape \(31,\), expected \(32,\)"),
         ("target_logprob", lambda a: a.astype(int), "expected floats"),
-        ("target_rank", lambda a: -a.astype(int) - 1, "target_rank holds -"),
+        ("target_rank", lambda a: -a.astype(int) - 1, "target_rank contains -"),
         ("entropy", lambda a: a + np.inf, r"entropy contains NaN or \+inf"),
-        ("sampled_ids", lambda a: a + V, "sampled_ids holds"),
+        ("sampled_ids", lambda a: a + V, "sampled_ids contains"),
     ],
 )
 def test_what_no_labels_may_be_is_refused_at_once(open_writer: LabelWriter, good, name, change, message) -> None:

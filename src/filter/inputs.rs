@@ -218,7 +218,7 @@ mod tests {
         let missing = matched(&["a.jsonl", "b.jsonl"], &["a.jsonl"]).unwrap_err();
         assert!(missing.contains("b.jsonl is not among the 1"), "{missing}");
         let extra = matched(&["a.jsonl"], &["a.jsonl", "c.jsonl"]).unwrap_err();
-        assert!(extra.contains("c.jsonl is none of them"), "{extra}");
+        assert!(extra.contains("c.jsonl is not one of them"), "{extra}");
     }
 
     #[test]

@@ -125,7 +125,7 @@ fn too_little_room_is_told_with_both_numbers() {
     check_room(dir.path(), 1).unwrap();
     let error = check_room(dir.path(), u64::MAX).unwrap_err().to_string();
     assert!(
-        error.contains("it takes 18446744073709551615 bytes, and "),
+        error.contains("it takes 18446744073709551615 bytes, but "),
         "{error}"
     );
 }

@@ -126,7 +126,7 @@ fn every_other_engine_gives_a_number_and_how_many_there_are() {
 #[test]
 fn half_a_pair_is_refused_or_says_nothing() {
     let message = refused(None, &[("RANK", "1")]);
-    assert!(message.contains("WORLD_SIZE beside RANK"), "{message}");
+    assert!(message.contains("WORLD_SIZE as well as RANK"), "{message}");
     assert!(refused(None, &[("SKYPILOT_JOB_RANK", "1")]).contains("SKYPILOT_NUM_JOBS"));
     assert!(refused(None, &[("WORLD_SIZE", "4")]).contains("none is set"));
     assert!(refused(None, &[("SLURM_ARRAY_TASK_ID", "1")]).contains("SLURM_ARRAY_TASK_MIN"));

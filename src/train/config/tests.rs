@@ -221,7 +221,7 @@ fn taking_out_a_wrong_key_is_not_blamed_for_what_else_is_missing() {
     let wrong = LEAST.replace("steps = 1000", "stepz = 1000\nstepy = 1000");
     let message = said(read_over(&wrong, &["train.stepz="]).unwrap_err());
     assert!(
-        message.contains("run.toml is wrong") && message.contains("stepy"),
+        message.contains("run.toml is invalid") && message.contains("stepy"),
         "{message}"
     );
 }
