@@ -42,7 +42,7 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// As messages say it.
+    /// Its name in messages.
     pub fn name(self) -> &'static str {
         match self {
             Compression::None => "plain",

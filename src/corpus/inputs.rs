@@ -195,8 +195,8 @@ impl Finder {
         Ok(())
     }
 
-    /// Counts what a hub's cache keeps beside its snapshots: blobs, and names of revisions. Only blobs that no snapshot
-    /// refers to are reported.
+    /// Counts what a hub's cache keeps besides its snapshots: blobs, and names of revisions. Only blobs that no
+    /// snapshot refers to are reported.
     fn leave_out_cache(&mut self, entries: Vec<(PathBuf, bool)>) {
         for (path, _) in entries {
             let inside = fs::read_dir(&path).into_iter().flatten().flatten();

@@ -1,4 +1,4 @@
-//! Documents in: jsonl, txt and Parquet files, streamed one document at a time.
+//! Input documents: jsonl, txt and Parquet files, streamed one document at a time.
 //!
 //! # What is read
 //!

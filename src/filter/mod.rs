@@ -11,9 +11,9 @@
 //! | text | the file, byte for byte |
 //!
 //! An output has its input's name and its path relative to the common folder of all inputs, below `--output`. Each is
-//! written under a temporary name and published whole. `_filter/` beside them has the plan (`plan.json`) and one small
-//! file for every finished output, so that a killed run resumes after the last whole file. Folders of that name are
-//! skipped when a folder is read as input.
+//! written under a temporary name and published whole. `_filter/` next to them has the plan (`plan.json`) and one
+//! small file for every finished output, so that a killed run resumes after the last whole file. Folders of that name
+//! are skipped when a folder is read as input.
 //!
 //! Memory is bounded by the longest line, or by the kept rows and the column chunks of one row group.
 //!

@@ -13,7 +13,7 @@ use crate::storage::{self, resolved_path, sampled_blake3};
 use crate::teacher::{DeviceChoice, device_of};
 use std::path::PathBuf;
 
-/// Name of the default cache, which is beside the label directory.
+/// Name of the default cache, which is next to the label directory.
 const CACHE: &str = "teacher-cache";
 
 /// What a teacher is opened from.
@@ -61,7 +61,7 @@ pub(super) fn teacher_model(
     Ok(model)
 }
 
-/// A note that the named folder also holds a checkpoint, besides the ONNX file that is used.
+/// A note that the named folder also contains a checkpoint, besides the ONNX file that is used.
 fn note_of_checkpoint(config: &LabelConfig) -> Option<String> {
     let named = config.options.teacher.as_deref()?;
     let is_folder = storage::is_dir(named).ok()?;

@@ -36,11 +36,11 @@ const INPUTS: &str = "Inputs";
 const SEQUENCES: &str = "Sequences";
 const KEPT: &str = "What is kept of a position";
 const FILES: &str = "Output";
-/// Options that determine where and how fast labels are made, but not their content; not recorded beside them.
+/// Options that determine where and how fast labels are made, but not their content; not recorded with them.
 pub(super) const MACHINE: &str = "Machine";
 
-/// Options of `plan` and `label`, declared here and nowhere else. Every one is a flag, and a key of the
-/// file that `--config` names (underscores for hyphens); flags win over `--set`, and that over the file.
+/// Options of `plan` and `label`, declared only here. Every one is a flag, and a key of the file that
+/// `--config` names (underscores for hyphens); flags override `--set`, which overrides the file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(transform = config::require_marked)]
@@ -341,7 +341,7 @@ pub enum SequenceRange {
     All,
     /// The first N.
     First(u64),
-    /// From A up to, not including, B.
+    /// From A up to but not including B.
     Between(u64, u64),
 }
 

@@ -22,7 +22,7 @@ pub(super) struct Provenance {
     pub(super) ignored_tokenizer: Option<String>,
 }
 
-/// The tokenizer.json of a model: beside it, or one level above a folder called `onnx`.
+/// The tokenizer.json of a model: next to it, or one level above a folder called `onnx`.
 fn tokenizer_of(teacher: &Path) -> Option<PathBuf> {
     let dir = if teacher.is_dir() {
         teacher

@@ -1,5 +1,5 @@
-//! `label.toml` beside the labels: the options with all defaults filled in, which can be passed as `--config` again.
-//! It is not part of the plan; only `finalize` reads it by itself, to find the tokens.
+//! `label.toml` next to the labels: the options with all defaults filled in, which can be passed as `--config`
+//! again. It is not part of the plan; only `finalize` reads it by itself, to find the tokens.
 
 use super::error::LabelError;
 use super::options::{LabelConfig, LabelOptions, MACHINE};

@@ -169,7 +169,7 @@ impl Environment<'_> {
         self.text(name).map(parsed).transpose()
     }
 
-    /// A number that must be set, since `beside` is.
+    /// A number that must be set, since the variable `beside` is.
     fn needed(&self, name: &'static str, beside: &str) -> Result<u32, LabelError> {
         let missing = || {
             let expected = format!("{name} as well as {beside}; or give --task I/N");

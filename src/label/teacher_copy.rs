@@ -8,7 +8,8 @@ use crate::pretrained::{is_beside_weights, local_checkpoint};
 use crate::storage;
 use std::path::{Path, PathBuf};
 
-/// `teacher` on this machine: itself or, for a URL, a copy in the cache, with the files beside it that are read.
+/// `teacher` on this machine: itself or, for a URL, a copy in the cache, with the files next to it that are
+/// read.
 ///
 /// # Errors
 /// The store's error; a file that is not a model.
@@ -21,8 +22,8 @@ pub(super) fn local_teacher(teacher: TeacherPath) -> Result<TeacherPath, LabelEr
     Ok(TeacherPath { path, ..teacher })
 }
 
-/// An ONNX file with its external data. The tokenizer and the configuration are beside it, or above a folder called
-/// `onnx`.
+/// An ONNX file with its external data. The tokenizer and the configuration are next to it, or above a folder
+/// called `onnx`.
 fn local_model(url: &Path) -> Result<PathBuf, LabelError> {
     let dir = url.parent().unwrap_or(url);
     let (root, below) = match dir.parent() {

@@ -1,4 +1,4 @@
-//! Copies the tokenizer beside the labels' plan, where their readers look for it.
+//! Copies the tokenizer next to the labels' plan, where their readers look for it.
 
 use super::error::LabelError;
 use super::options::LabelConfig;
@@ -37,7 +37,7 @@ pub(super) fn copy_tokenizer(config: &LabelConfig, plan: &Plan) -> Result<(), La
     Ok(())
 }
 
-/// `tokenizer.json` in a corpus directory, or beside token files.
+/// `tokenizer.json` in a corpus directory, or next to token files.
 fn beside(tokens: &Path) -> Option<PathBuf> {
     let dirs = [Some(tokens), tokens.parent()];
     let found = dirs

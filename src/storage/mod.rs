@@ -6,10 +6,10 @@
 //!
 //! ## On this machine
 //!
-//! A file appears under its final name whole or not at all. It is written beside that name, to a temporary
-//! `.NAME.<host>.<pid>.<nonce>`, hashed on the way, fsynced, and then published by a hard link, which fails if the name
-//! is taken: the first writer wins and later ones are told so. Filesystems without hard links get a rename that fails
-//! in the same way, and those without that an exclusive create and a copy. The directory is fsynced before a
+//! A file appears under its final name whole or not at all. It is written next to that name, to a temporary
+//! `.NAME.<host>.<pid>.<nonce>`, hashed on the way, fsynced, and then published by a hard link, which fails if the
+//! name is taken: the first writer wins and later ones are told so. Filesystems without hard links get a rename that
+//! fails in the same way, and those without that an exclusive create and a copy. The directory is fsynced before a
 //! publication is reported.
 //!
 //! The writer holds an flock on its temporary as long as it lives. The kernel drops the lock when the process dies,

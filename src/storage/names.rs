@@ -1,4 +1,5 @@
-//! Final names, the names of temporaries beside them, and whether a name still refers to the same file.
+//! Final names, the names of temporaries next to them, and whether a name still refers to the same
+//! file.
 
 use super::StorageError;
 use std::borrow::Cow;

@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 /// Attempts at creating a locked temporary; each retry needs a sweeper to hit a window of microseconds.
 const CREATE_TRIES: u32 = 16;
 
-/// A temporary `.NAME.<host>.<pid>.<nonce>` beside its final name; removed on drop. A file for a store is written on
-/// local scratch ([`std::env::temp_dir`]), under a name that includes a hash of its URL.
+/// A temporary `.NAME.<host>.<pid>.<nonce>` next to its final name; removed on drop. A file for a store is written
+/// on local scratch ([`std::env::temp_dir`]), under a name that includes a hash of its URL.
 #[derive(Debug)]
 pub struct Partial {
     // Declared first: the name must be removed while the lock, which closing the file drops, is still held.

@@ -30,7 +30,7 @@ pub struct LeftOut {
     /// Counts by extension.
     kinds: BTreeMap<String, u64>,
     of_other_kinds: Names,
-    /// Hidden, or beside a data set.
+    /// Hidden, or accompanying a data set.
     beside: Names,
     /// Further names of files that are read.
     twice: Names,

@@ -1,4 +1,4 @@
-//! Labels made by another engine: its numbers in, the same shards out.
+//! Labels made by another engine: from its numbers to the same shards.
 //!
 //! A specification ([`ImportSpec`]) names the engine and the model, and has the options of `label`. A plan follows from
 //! it as from an ONNX teacher. The rows then come shard by shard, each as a Parquet file of unrounded numbers (`rows`)

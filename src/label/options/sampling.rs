@@ -5,7 +5,7 @@ use crate::label::error::LabelError;
 use crate::shards::Group;
 use crate::signals::Sampling;
 
-/// Default number of draws per position. It is in the plan, and so visible.
+/// Default number of samples per position. It is visible in the plan.
 const DEFAULT_DRAWS: u32 = 50;
 
 impl LabelOptions {
