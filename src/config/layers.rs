@@ -42,7 +42,8 @@ impl Layers {
     /// Relative paths in the file are relative to it (those of a URL, or of a pipe, which is nowhere, to the
     /// working directory); those in overrides are relative to the working directory.
     ///
-    /// # Errors An unreadable file; a malformed override.
+    /// # Errors
+    /// An unreadable file; a malformed override.
     pub fn read(path: Option<&Path>, overrides: &[String]) -> Result<Self, ConfigFileError> {
         let Some(path) = path else {
             return Self::of_text("", Path::new(NO_FILE), overrides);
@@ -65,7 +66,8 @@ impl Layers {
 
     /// The same of `text`, which `path` stands for in messages; its relative paths stay as they are.
     ///
-    /// # Errors A malformed override.
+    /// # Errors
+    /// A malformed override.
     pub fn of_text(text: &str, path: &Path, overrides: &[String]) -> Result<Self, ConfigFileError> {
         let overrides = overrides.iter().map(|text| Override::parse(text));
         Ok(Self {
@@ -91,7 +93,8 @@ impl Layers {
 
     /// What they say together.
     ///
-    /// # Errors Broken TOML, an unknown key or a value of another type, named with its line in the file or
+    /// # Errors
+    /// Broken TOML, an unknown key or a value of another type, named with its line in the file or
     /// with the override that holds it; a path that is not local; missing keys, all of them. Ranges are
     /// checked by the caller.
     pub fn into_options<T: DeserializeOwned + JsonSchema>(self) -> Result<T, ConfigFileError> {

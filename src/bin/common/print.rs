@@ -137,7 +137,8 @@ pub(crate) fn is_output_lost() -> bool {
 
 /// Whether everything printed was written, or the reader closed the stream.
 ///
-/// # Errors Standard output failed in another way; reported once.
+/// # Errors
+/// Standard output failed in another way; reported once.
 pub(crate) fn finish() -> io::Result<()> {
     to_stdout(|| io::stdout().flush());
     match std::mem::replace(&mut *output(), Output::Closed) {
