@@ -121,13 +121,20 @@ fn what_makes_no_experiment_is_refused_by_its_key() {
 }
 
 #[test]
-fn the_example_is_an_experiment() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let config = ExperimentConfig::read(&root.join("examples/experiment.toml")).unwrap();
-    assert_eq!(config.arms.0.len(), 8);
-    for (name, arm) in &config.arms.0 {
-        let run = super::super::arm::run_config(&config, name, arm).unwrap();
-        run.validate().unwrap();
-        assert_eq!(run.schedule.decay_steps, Some(120));
+fn the_examples_are_experiments() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    for (file, n_arms, decay_steps) in [
+        ("experiment.toml", 8, 120),
+        ("overtaken/experiment.toml", 25, 240),
+        ("overtaken/small.toml", 7, 200),
+    ] {
+        let config = ExperimentConfig::read(&root.join(file)).unwrap();
+        assert_eq!(config.arms.0.len(), n_arms, "{file}");
+        for (name, arm) in &config.arms.0 {
+            let run = super::super::arm::run_config(&config, name, arm).unwrap();
+            run.validate()
+                .unwrap_or_else(|error| panic!("{file}, {name}: {error}"));
+            assert_eq!(run.schedule.decay_steps, Some(decay_steps));
+        }
     }
 }
