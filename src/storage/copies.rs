@@ -3,6 +3,7 @@
 //! ```text
 //! objects/<hash of URL and version>/NAME           one object
 //! objects/<hash of URL, names and versions>/...    the wanted objects below a prefix, by hard links to those
+//! work/<hash of URL>/...                           what is worked on here and kept at the URL
 //! ```
 //!
 //! The version is the store's (etag), so that an object that was replaced has another copy. A copy appears whole,
@@ -44,6 +45,21 @@ fn of_environment() -> PathBuf {
     let caches = of("XDG_CACHE_HOME").map(PathBuf::from);
     let caches = caches.or_else(|| of("HOME").map(|home| Path::new(&home).join(".cache")));
     caches.unwrap_or_else(std::env::temp_dir).join("saltworks")
+}
+
+/// A directory of this machine to work in on what is kept at `path`: itself, or one in the cache that belongs to the
+/// URL. It need not be there, and is never removed to make room: what is in it may not be in the store yet.
+///
+/// # Errors
+/// A URL that cannot be written to.
+pub fn working_dir(path: &Path) -> Result<PathBuf, StorageError> {
+    match locate(path)? {
+        Location::Local(local) => Ok(local.to_path_buf()),
+        Location::Object(url) => {
+            let hash = blake3::hash(url.to_string().as_bytes()).to_hex();
+            Ok(cache_dir().join("work").join(&hash[..N_DIGITS]))
+        }
+    }
 }
 
 /// A local file with what is at `path`: itself, or a copy of the object in the cache, which stays there until this

@@ -76,7 +76,7 @@ mod window;
 
 pub use block_file::BlockFile;
 pub use block_hashes::{BlockHasher, BlockHashes};
-pub use copies::{cache_dir, local_copy, local_copy_of, with_copy};
+pub use copies::{cache_dir, local_copy, local_copy_of, with_copy, working_dir};
 pub use copying::{CopyProgress, on_copy};
 pub use entry::{Entry, Metadata};
 pub use error::StorageError;
@@ -91,14 +91,14 @@ pub use globs::{GlobError, glob, is_glob};
 pub use hash::{FileHash, fingerprint_of, hash_file, sampled_blake3};
 pub use json::{CHECKSUM_KEY, JsonFault, checked_json, from_checked_json};
 pub use lock::{Lock, lock_dir, lock_file, try_lock_dir};
-pub use names::{check_file_name, host};
+pub use names::{check_file_name, host, unique_name};
 #[cfg(feature = "object-stores")]
 #[cfg(test)]
 pub(crate) use object::{
     Fault, Faults, install_counted, install_faulty, install_sound, install_store,
 };
 pub use object::{set_options, stop_uploads};
-pub use partial::{Partial, Sealed, create_if_absent, replace};
+pub use partial::{Partial, Sealed, copy_file, create_if_absent, replace};
 pub use place::{
     PlaceError, check_apart, check_local_place, check_place, is_url, plain_place, resolved_path,
 };

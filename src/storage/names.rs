@@ -42,12 +42,17 @@ pub(super) fn split_final(path: &Path) -> Result<(&Path, &OsStr), StorageError> 
 
 /// `.NAME.<host>.<pid>.<nonce>`.
 pub(super) fn temp_name(name: &OsStr) -> OsString {
-    // RandomState is seeded by the system once a process and counts up with each instance.
-    let nonce = RandomState::new().build_hasher().finish();
     let mut temp = OsString::from(".");
     temp.push(stem(name));
-    temp.push(format!(".{}.{}.{nonce:016x}", host(), std::process::id()));
+    temp.push(format!(".{}", unique_name()));
     temp
+}
+
+/// A name that this process gives only once, and no other process at all: `<host>.<pid>.<nonce>`.
+pub fn unique_name() -> String {
+    // RandomState is seeded by the system once a process and counts up with each instance.
+    let nonce = RandomState::new().build_hasher().finish();
+    format!("{}.{}.{nonce:016x}", host(), std::process::id())
 }
 
 /// What stands for `name` in the names of its temporaries: itself or, where that would leave too little

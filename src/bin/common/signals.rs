@@ -15,9 +15,19 @@ pub(crate) fn interrupt() -> Result<Interrupt> {
     interrupt_of(Interrupt::new(), STOPPING)
 }
 
-/// The same while a model is trained.
+/// The same while a model is trained. What is saved may go to a store, so uploads go on until the second signal.
 pub(crate) fn interrupt_that_saves() -> Result<Interrupt> {
-    interrupt_of(Interrupt::new(), SAVING)
+    let interrupt = Interrupt::new();
+    let requested = interrupt.clone();
+    listen(move || {
+        if requested.is_requested() {
+            saltworks::storage::stop_uploads();
+            end_now();
+        }
+        say!("{SAVING}");
+        requested.request();
+    })?;
+    Ok(interrupt)
 }
 
 /// The same for labelling, which does not look at signals while it opens its inputs: until then the

@@ -17,6 +17,53 @@ pub enum RunError {
         /// The directory.
         dir: PathBuf,
     },
+    /// A run in a store that another process has resumed.
+    #[error(
+        "another process ({by}) has taken over the run at {}: this one stops, and has put nothing there since; to go on here, end that process and resume",
+        url.display()
+    )]
+    TakenOver {
+        /// The run.
+        url: PathBuf,
+        /// Host, process and a nonce.
+        by: String,
+    },
+    /// A run in a store that has no checkpoint yet, and may be in work.
+    #[error(
+        "a process ({by}) has begun a run at {}: if it does not run any more, pass --resume; otherwise choose another --output",
+        url.display()
+    )]
+    Begun {
+        /// The run.
+        url: PathBuf,
+        /// Host, process and a nonce.
+        by: String,
+    },
+    /// A run in a store that was not left alone while it was opened.
+    #[error(
+        "the run at {} went on while this process opened it: end the other process, then run the same command again",
+        url.display()
+    )]
+    WentOn {
+        /// The run.
+        url: PathBuf,
+    },
+    /// What is finished here could not be put into the store.
+    #[error(
+        "cannot keep the run at {}, but all of it is in {}: when that is fixed, {resume} on this machine continues it",
+        url.display(), dir.display()
+    )]
+    NotKept {
+        /// The run in the store.
+        url: PathBuf,
+        /// The run on this machine.
+        dir: PathBuf,
+        /// The command that resumes.
+        resume: &'static str,
+        /// Why.
+        #[source]
+        source: StorageError,
+    },
     /// A directory with checkpoints, and no word that they are to be used.
     #[error("{} has checkpoints already, the latest at step {step}: pass --resume to resume from it, or choose another --output", dir.display())]
     NotResumed {
@@ -236,6 +283,9 @@ impl Classified for RunError {
             RunError::NotResumed { .. }
             | RunError::Finished { .. }
             | RunError::NotARun { .. }
+            // Not to be retried: the two would take the run from each other for ever.
+            | RunError::TakenOver { .. }
+            | RunError::Begun { .. }
             | RunError::OtherSources { .. }
             | RunError::Memory { .. }
             | RunError::Setting { .. } => Kind::Usage,
@@ -248,11 +298,13 @@ impl Classified for RunError {
             RunError::Data { source, .. } if source.missing_file().is_some() => Kind::BadData,
             RunError::Data { source, .. } => source.kind(),
             RunError::Log { source, .. } => source.kind(),
-            RunError::Retain { source, .. } => source.kind(),
+            RunError::Retain { source, .. } | RunError::NotKept { source, .. } => source.kind(),
             RunError::Save { source, .. } => source.kind(),
             RunError::Final { source, .. } => source.kind(),
             RunError::Interrupted { .. } => Kind::Interrupted,
-            RunError::Locked { .. } | RunError::Threads { .. } => Kind::Failed,
+            RunError::Locked { .. } | RunError::WentOn { .. } | RunError::Threads { .. } => {
+                Kind::Failed
+            }
         }
     }
 }
