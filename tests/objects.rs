@@ -557,7 +557,7 @@ fn a_store_that_fails_stops_a_run_and_the_same_machine_goes_on_from_what_it_has(
     let runs = Runs::new();
     let reference = runs.reference();
     for (fault, every) in [
-        (Fault::Expired, 60),
+        (Fault::Expired, 120),
         (Fault::LostAnswer, 7),
         (Fault::Reset, 7),
     ] {
@@ -567,6 +567,7 @@ fn a_store_that_fails_stops_a_run_and_the_same_machine_goes_on_from_what_it_has(
         let resume = || {
             let mut command = runs.run(&proxy.endpoint(), &format!("{fault:?}"), &url);
             command.args(["--resume", "--storage-option", "multipart_threshold=1000"]);
+            command.args(["--set", "checkpoint.every=8"]);
             command
         };
         let n_tries = finish(resume, &name);
