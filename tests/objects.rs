@@ -1,4 +1,4 @@
-//! Labelling to a real S3 server over loopback (moto's, in the environment of `make setup-scale`): the whole chain,
+//! Labelling and training at a real S3 server over loopback (moto's, in the environment of `make setup-scale`): the whole chain,
 //! every fault that a network and a store have, and what a person gets wrong. Run by `make scale-test`.
 
 #![allow(clippy::unwrap_used)] // helpers of tests are tests

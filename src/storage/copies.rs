@@ -15,7 +15,7 @@ use super::eviction::{cache_limit, make_room};
 use super::hub::{self, HubUrl};
 use super::location::{Location, locate};
 use super::object::{self, Object, ObjectUrl};
-use super::partial::Partial;
+use super::partial::{Partial, replace};
 use super::{StorageError, files, leases};
 use std::fs::File;
 use std::io::Write;
@@ -59,6 +59,21 @@ pub fn working_dir(path: &Path) -> Result<PathBuf, StorageError> {
             let hash = blake3::hash(url.to_string().as_bytes()).to_hex();
             Ok(cache_dir().join("work").join(&hash[..N_DIGITS]))
         }
+    }
+}
+
+/// Copies the file `from` to `to`, instead of what is there: either may be in a store. A large file goes to a store by
+/// parts.
+///
+/// # Errors
+/// [`StorageError`] with the path; what was at `to` stays.
+pub fn copy_file(from: &Path, to: &Path) -> Result<(), StorageError> {
+    match (locate(from)?, locate(to)?) {
+        (Location::Object(url), _) => download(&object::open(&url)?, to),
+        (Location::Local(local), Location::Object(url)) => {
+            object::upload(&url, local, files::metadata(local)?.n_bytes)
+        }
+        (Location::Local(local), Location::Local(_)) => replace(to, &files::read(local)?),
     }
 }
 
@@ -256,22 +271,28 @@ pub(super) fn fill(cache: &Path, object: &Object, limit: u64) -> Result<PathBuf,
     let url = PathBuf::from(object.url.to_string());
     make_room(cache, n_missing, limit, &url)?;
     files::make_dirs(path.parent().unwrap_or(&path))?;
+    // One of another size was damaged since.
+    download(object, &path)?;
+    Ok(path)
+}
+
+/// Copies this version of `object` to `path`, instead of what is there.
+fn download(object: &Object, path: &Path) -> Result<(), StorageError> {
+    let url = PathBuf::from(object.url.to_string());
     let mut progress = CopyProgress {
         url: &url,
-        path: &path,
+        path,
         n_bytes: object.n_bytes,
         n_done: 0,
     };
     tell(&progress);
-    let mut partial = Partial::create(&path)?;
+    let mut partial = Partial::create(path)?;
     object.for_each_block(|block| {
         let written = partial.write_all(block);
-        written.map_err(|source| StorageError::io("write", &path, source))?;
+        written.map_err(|source| StorageError::io("write", path, source))?;
         progress.n_done += block.len() as u64;
         tell(&progress);
         Ok(())
     })?;
-    // One of another size was damaged since.
-    partial.seal()?.replace()?;
-    Ok(path)
+    partial.seal()?.replace()
 }

@@ -76,7 +76,7 @@ mod window;
 
 pub use block_file::BlockFile;
 pub use block_hashes::{BlockHasher, BlockHashes};
-pub use copies::{cache_dir, local_copy, local_copy_of, with_copy, working_dir};
+pub use copies::{cache_dir, copy_file, local_copy, local_copy_of, with_copy, working_dir};
 pub use copying::{CopyProgress, on_copy};
 pub use entry::{Entry, Metadata};
 pub use error::StorageError;
@@ -98,7 +98,7 @@ pub(crate) use object::{
     Fault, Faults, install_counted, install_faulty, install_sound, install_store,
 };
 pub use object::{set_options, stop_uploads};
-pub use partial::{Partial, Sealed, copy_file, create_if_absent, replace};
+pub use partial::{Partial, Sealed, create_if_absent, replace};
 pub use place::{
     PlaceError, check_apart, check_local_place, check_place, is_url, plain_place, resolved_path,
 };

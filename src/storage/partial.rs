@@ -1,6 +1,6 @@
 //! A file in the making: its temporary, the lock on it, and its running hash.
 
-use super::files::{for_each_block, is_there, metadata};
+use super::files::is_there;
 use super::location::{Location, locate};
 use super::names::{is_still_at, split_final, temp_name};
 use super::object::{self, ObjectUrl};
@@ -227,23 +227,6 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
         return object::overwrite(&url, bytes.to_vec().into());
     }
     written(path, bytes)?.seal()?.replace()
-}
-
-/// Copies the file `from` to `to`, instead of whatever is there: from or to a store as well. A large file goes to a
-/// store by parts.
-///
-/// # Errors
-/// [`StorageError`] with the path; what was at `to` stays.
-pub fn copy_file(from: &Path, to: &Path) -> Result<(), StorageError> {
-    if let (Location::Local(local), Location::Object(url)) = (locate(from)?, locate(to)?) {
-        return object::upload(&url, local, metadata(local)?.n_bytes);
-    }
-    let mut partial = Partial::create(to)?;
-    for_each_block(from, |block| {
-        let written = partial.write_all(block);
-        written.map_err(|source| StorageError::io("write", to, source))
-    })?;
-    partial.seal()?.replace()
 }
 
 /// The object that `path` names, where it is in a store.

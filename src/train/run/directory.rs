@@ -1,4 +1,4 @@
-//! The directory of a run: its lock, where a run starts or resumes, and the store that it is kept in.
+//! The directory of a run: its lock, where a run starts or resumes, and the store that it is mirrored to.
 
 use super::RunError;
 use super::attempts::Attempt;
@@ -83,8 +83,8 @@ pub(super) fn open_working_copy(
             copy.clear()?;
             None
         }
-        Start::Latest | Start::LatestInGrid => copy.bring(None)?,
-        Start::At(step) => copy.bring(Some(step))?,
+        Start::Latest | Start::LatestInGrid => copy.fetch(None)?,
+        Start::At(step) => copy.fetch(Some(step))?,
     };
     copied.iter().for_each(|text| note(text));
     Ok(Some(copy))
@@ -119,8 +119,9 @@ impl RunDir {
         })
     }
 
-    /// The same, kept in the store of `copy` from here on; the run resumes from its checkpoint of step `resumed`.
-    pub(super) fn kept_in(
+    /// The same, mirrored from here on to the store that `copy` is of; the run resumes from its checkpoint of step
+    /// `resumed`.
+    pub(super) fn mirrored_from(
         self,
         copy: Option<WorkingCopy>,
         resumed: Option<u64>,
@@ -129,7 +130,7 @@ impl RunDir {
         Ok(Self { mirror, ..self })
     }
 
-    /// Where others find the run: the URL that it is kept at, or the directory.
+    /// Where others find the run: its URL, or the directory.
     pub(super) fn place(&self) -> &Path {
         let mirror = self.mirror.as_ref();
         mirror.map_or(&self.path, |mirror| &mirror.url)
@@ -140,26 +141,29 @@ impl RunDir {
         CheckpointStore::of_run(self.place()).path(step)
     }
 
-    /// Puts the checkpoint of `step` into the store that the run is kept in, if it is kept in one.
-    pub(super) fn keep_checkpoint(&self, step: u64) -> Result<(), TrainError> {
-        self.keep(|mirror| mirror.put_checkpoint(step))
+    /// Puts the checkpoint of `step` into the store, where `output` is a URL.
+    pub(super) fn mirror_checkpoint(&self, step: u64) -> Result<(), TrainError> {
+        self.mirror_by(|mirror| mirror.put_checkpoint(step))
     }
 
     /// The same of the trained model.
-    pub(super) fn keep_final(&self) -> Result<(), TrainError> {
-        self.keep(Mirror::put_final)
+    pub(super) fn mirror_final(&self) -> Result<(), TrainError> {
+        self.mirror_by(Mirror::put_final)
     }
 
-    fn keep(&self, put: impl FnOnce(&Mirror) -> Result<(), TrainError>) -> Result<(), TrainError> {
+    fn mirror_by(
+        &self,
+        put: impl FnOnce(&Mirror) -> Result<(), TrainError>,
+    ) -> Result<(), TrainError> {
         let Some(mirror) = &self.mirror else {
             return Ok(());
         };
         put(mirror).map_err(|error| match error {
-            TrainError::Storage(source) => RunError::NotKept {
+            TrainError::Storage(source) => RunError::NotMirrored {
                 url: mirror.url.clone(),
                 dir: self.path.clone(),
                 resume: self.start.same_command(),
-                source,
+                source: Box::new(source),
             }
             .into(),
             error => error,
@@ -179,7 +183,7 @@ impl RunDir {
             resume: self.start.same_command(),
             source: source.without_remedy(),
         })?;
-        self.keep(|mirror| {
+        self.mirror_by(|mirror| {
             let steps = mirror.checkpoints();
             mirror.remove(&steps.superfluous(newest, keep_last, is_kept)?)
         })

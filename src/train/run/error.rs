@@ -19,7 +19,7 @@ pub enum RunError {
     },
     /// A run in a store that another process has resumed.
     #[error(
-        "another process ({by}) has taken over the run at {}: this one stops, and has put nothing there since; to go on here, end that process and resume",
+        "another process ({by}) has taken over the run at {}: this one stops without writing to it again; to continue here instead, stop that process and run the same command with --resume",
         url.display()
     )]
     TakenOver {
@@ -28,9 +28,9 @@ pub enum RunError {
         /// Host, process and a nonce.
         by: String,
     },
-    /// A run in a store that has no checkpoint yet, and may be in work.
+    /// A run in a store that has no checkpoint yet, and whose process may be alive.
     #[error(
-        "a process ({by}) has begun a run at {}: if it does not run any more, pass --resume; otherwise choose another --output",
+        "a run was started at {} by another process ({by}), and has no checkpoint yet: if that process is no longer running, pass --resume to start over; otherwise choose another --output",
         url.display()
     )]
     Begun {
@@ -41,19 +41,19 @@ pub enum RunError {
     },
     /// A run in a store that was not left alone while it was opened.
     #[error(
-        "the run at {} went on while this process opened it: end the other process, then run the same command again",
+        "the run at {} advanced while this process was opening it: stop the process that trains there, then run the same command again",
         url.display()
     )]
-    WentOn {
+    Advanced {
         /// The run.
         url: PathBuf,
     },
-    /// What is finished here could not be put into the store.
+    /// What is saved on this machine could not be put into the store.
     #[error(
-        "cannot keep the run at {}, but all of it is in {}: when that is fixed, {resume} on this machine continues it",
+        "cannot put the run into the store at {}; all of it is saved in {}: when that is fixed, {resume} on this machine continues from there",
         url.display(), dir.display()
     )]
-    NotKept {
+    NotMirrored {
         /// The run in the store.
         url: PathBuf,
         /// The run on this machine.
@@ -62,7 +62,7 @@ pub enum RunError {
         resume: &'static str,
         /// Why.
         #[source]
-        source: StorageError,
+        source: Box<StorageError>,
     },
     /// A directory with checkpoints, and no word that they are to be used.
     #[error("{} has checkpoints already, the latest at step {step}: pass --resume to resume from it, or choose another --output", dir.display())]
@@ -298,11 +298,12 @@ impl Classified for RunError {
             RunError::Data { source, .. } if source.missing_file().is_some() => Kind::BadData,
             RunError::Data { source, .. } => source.kind(),
             RunError::Log { source, .. } => source.kind(),
-            RunError::Retain { source, .. } | RunError::NotKept { source, .. } => source.kind(),
+            RunError::Retain { source, .. } => source.kind(),
+            RunError::NotMirrored { source, .. } => source.kind(),
             RunError::Save { source, .. } => source.kind(),
             RunError::Final { source, .. } => source.kind(),
             RunError::Interrupted { .. } => Kind::Interrupted,
-            RunError::Locked { .. } | RunError::WentOn { .. } | RunError::Threads { .. } => {
+            RunError::Locked { .. } | RunError::Advanced { .. } | RunError::Threads { .. } => {
                 Kind::Failed
             }
         }

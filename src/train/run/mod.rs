@@ -234,7 +234,7 @@ fn run_in_pool(
         .and_then(|claimed| Some((claimed, claimed.finished_model()?)))
     {
         claimed.keep_sources()?;
-        claimed.dir.keep_final()?;
+        claimed.dir.mirror_final()?;
         return Ok(Outcome::AlreadyFinished { model });
     }
     let prepared = Prepared::of(inputs)?;
@@ -269,7 +269,7 @@ impl ClaimedRun {
     fn take(inputs: &Inputs, start: Start, copy: Option<WorkingCopy>) -> Result<Self, TrainError> {
         let dir = RunDir::claim(&run_dir(&inputs.config)?, start)?;
         let (origin, state) = Origin::of(inputs, &dir)?;
-        let dir = dir.kept_in(copy, origin.own_step())?;
+        let dir = dir.mirrored_from(copy, origin.own_step())?;
         Ok(Self { dir, origin, state })
     }
 

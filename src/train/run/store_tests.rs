@@ -64,7 +64,7 @@ fn train(output: &Path, start: Start, after: AfterStep<'_>) -> Result<(), TrainE
         &SpecialIds::default(),
         None,
     )?;
-    dir.keep_final()
+    dir.mirror_final()
 }
 
 /// The same, killed after the step `last`.
@@ -77,7 +77,7 @@ fn train_until(
     let copy = open_working_copy(output, start, &|_| ())?;
     let dir = RunDir::claim(&working_dir(output)?, start)?;
     let begin = dir.checkpoint()?.map(|checkpoint| checkpoint.step);
-    let dir = dir.kept_in(copy, begin)?;
+    let dir = dir.mirrored_from(copy, begin)?;
     dir.go_back()?;
     let step = begin.unwrap_or(0);
     let mut log = MetricsWriter::resume(&dir.path.join(METRICS_NAME), step)?;
@@ -104,7 +104,7 @@ fn save(dir: &RunDir, step: u64) -> Result<(), TrainError> {
         }
         Ok(())
     })?;
-    dir.keep_checkpoint(step)?;
+    dir.mirror_checkpoint(step)?;
     dir.retain(step, 1, |_| false)
 }
 
@@ -270,7 +270,7 @@ fn of_two_processes_that_resume_at_once_one_is_refused() {
     let copy = open_working_copy(&run, Start::Latest, &|_| ()).unwrap();
     replace(&run.join("attempts/000003"), b"elsewhere").unwrap();
     let dir = RunDir::claim(&working_dir(&run).unwrap(), Start::Latest).unwrap();
-    let refused = dir.kept_in(copy, Some(4)).unwrap_err();
+    let refused = dir.mirrored_from(copy, Some(4)).unwrap_err();
     assert!(refused.to_string().contains("taken over"), "{refused}");
 }
 
@@ -286,9 +286,9 @@ fn a_process_that_is_alive_after_the_run_was_opened_is_noticed() {
     )
     .unwrap();
     let dir = RunDir::claim(&working_dir(&run).unwrap(), Start::Latest).unwrap();
-    let error = dir.kept_in(copy, Some(2)).unwrap_err();
+    let error = dir.mirrored_from(copy, Some(2)).unwrap_err();
     assert_eq!(error.kind(), Kind::Failed);
-    assert!(matches!(error, TrainError::Run(error) if matches!(*error, RunError::WentOn { .. })));
+    assert!(matches!(error, TrainError::Run(error) if matches!(*error, RunError::Advanced { .. })));
 }
 
 #[test]

@@ -329,7 +329,7 @@ impl<'a> Trainer<'a> {
             source: Box::new(source.without_remedy()),
         })?;
         synced.map_err(|error| self.unlogged(error))?;
-        self.dir.keep_checkpoint(step)?;
+        self.dir.mirror_checkpoint(step)?;
         self.retain(step)
     }
 
@@ -367,7 +367,7 @@ impl<'a> Trainer<'a> {
     /// removed: after a divergence an older checkpoint may be the better one.
     fn save_before_stop(&mut self) -> String {
         match self.save_state() {
-            Ok(_) => self.keep_before_stop(),
+            Ok(_) => self.mirror_before_stop(),
             Err(error) => format!(
                 "{}, as that of step {} could not be saved ({})",
                 self.kept(),
@@ -377,8 +377,8 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    fn keep_before_stop(&self) -> String {
-        let kept = self.last_saved.map(|step| self.dir.keep_checkpoint(step));
+    fn mirror_before_stop(&self) -> String {
+        let kept = self.last_saved.map(|step| self.dir.mirror_checkpoint(step));
         match kept.transpose() {
             Ok(_) => self.saved(),
             Err(error) => format!("{}, but {}", self.kept(), with_causes(&error)),
@@ -494,7 +494,7 @@ impl<'a> Trainer<'a> {
             resume,
             source: Box::new(source.without_remedy()),
         })?;
-        self.dir.keep_final()?;
+        self.dir.mirror_final()?;
         if let Some(snapshot) = self.last_step {
             (self.observer.on_progress)(&snapshot.as_last(self.last_validation.as_ref()));
         }

@@ -57,16 +57,16 @@ impl WorkingCopy {
         make_dirs(&self.dir)
     }
 
-    /// Brings what a run needs that resumes from the checkpoint of step `wanted`, or from the newest. Tells what was
-    /// copied, if something was.
+    /// Copies from the store what a run needs that resumes from the checkpoint of step `wanted`, or from the newest,
+    /// unless it is here. Tells which checkpoint was copied.
     ///
     /// # Errors
     /// A checkpoint that is not there or is damaged; the store's.
-    pub(super) fn bring(&self, wanted: Option<u64>) -> Result<Option<String>, TrainError> {
+    pub(super) fn fetch(&self, wanted: Option<u64>) -> Result<Option<String>, TrainError> {
         let here = CheckpointStore::of_run(&self.dir);
         if !self.is_current(&here)? {
             self.clear()?;
-            self.bring_files()?;
+            copy_files(&self.url, &self.dir)?;
             copy_final(&self.url, &self.dir)?;
         }
         let missing = match wanted.or(self.newest) {
@@ -76,7 +76,7 @@ impl WorkingCopy {
         here.copy_from(&CheckpointStore::of_run(&self.url), missing)?;
         let (url, dir) = (self.url.display(), self.dir.display());
         Ok(Some(format!(
-            "step-{missing} of {url} was copied to {dir}, where the run is worked on"
+            "copied step-{missing} of {url} to {dir}, the working directory on this machine"
         )))
     }
 
@@ -87,11 +87,6 @@ impl WorkingCopy {
             None => self.newest.is_none(),
         };
         Ok(is_own && self.newest <= here.steps()?.last().copied())
-    }
-
-    /// Configuration, logs and records.
-    fn bring_files(&self) -> Result<(), StorageError> {
-        copy_files(&self.url, &self.dir)
     }
 
     /// Makes this process the one that writes to the store, which resumes from its checkpoint of step `resumed`. The
@@ -105,7 +100,7 @@ impl WorkingCopy {
         let attempt = Attempt::take(&self.url, self.last.as_ref(), &name)?;
         let there = CheckpointStore::of_run(&self.url);
         if there.newest_sealed()? != self.newest {
-            return Err(RunError::WentOn { url: self.url }.into());
+            return Err(RunError::Advanced { url: self.url }.into());
         }
         for step in there.steps()?.into_iter().rev() {
             if Some(step) > resumed {
