@@ -536,7 +536,8 @@ fn a_stopped_run_is_saved_in_the_store_and_a_second_process_takes_it_over_or_is_
         "{text}"
     );
     // Two machines that both resume it.
-    let mut child = spawn(&mut runs.resume("second", url));
+    let mut slow = runs.resume("second", url);
+    let mut child = spawn(slow.args(["--set", "checkpoint.every=1"]));
     wait_until(&mut child, "it goes on", || {
         runs.steps("shared").last() > Some(&(last + 1))
     });

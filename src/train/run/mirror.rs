@@ -46,11 +46,13 @@ impl Mirror {
         }
     }
 
-    /// Puts the checkpoint of `step` with the logs up to it, unless it is there.
+    /// Puts the checkpoint of `step` with the logs up to it, unless it is there. Later ones are not of this process:
+    /// the logs would lack their steps.
     ///
     /// # Errors
     /// Another process that has taken over; the store's.
     pub(super) fn put_checkpoint(&self, step: u64) -> Result<(), TrainError> {
+        self.remove_after(Some(step))?;
         self.put(&Sealed {
             from: CheckpointStore::of_run(&self.dir).path(step),
             to: self.checkpoints().path(step),
@@ -72,7 +74,18 @@ impl Mirror {
         })
     }
 
-    /// Removes the checkpoint of `steps` from the store.
+    /// Removes what the store has of checkpoints after `step`, the newest first, or of any.
+    ///
+    /// # Errors
+    /// As [`Mirror::put_checkpoint`].
+    pub(super) fn remove_after(&self, step: Option<u64>) -> Result<(), TrainError> {
+        let mut later = self.checkpoints().steps()?;
+        later.retain(|&other| Some(other) > step);
+        later.reverse();
+        self.remove(&later)
+    }
+
+    /// Removes the checkpoints of `steps` from the store.
     ///
     /// # Errors
     /// As [`Mirror::put_checkpoint`].

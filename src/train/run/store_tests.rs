@@ -176,8 +176,8 @@ fn finish(output: &Path, between: impl Fn()) -> usize {
     panic!("{} is never done", output.display());
 }
 
-fn n_requests_of_a_run() -> u64 {
-    let (bucket, faults) = install_counted("run-counted");
+fn n_requests_of_a_run(name: &str) -> u64 {
+    let (bucket, faults) = install_counted(name);
     train(&bucket.join("run"), Start::Fresh, &|_| ()).unwrap();
     faults.n_requests()
 }
@@ -189,7 +189,7 @@ fn failing_once(name: &str, fault: Fault, at: u64) -> (PathBuf, Arc<Faults>) {
 
 #[test]
 fn whatever_request_is_the_last_another_machine_resumes_to_the_same_bytes() {
-    let (expected, n_requests) = (expected(), n_requests_of_a_run());
+    let (expected, n_requests) = (expected(), n_requests_of_a_run("run-elsewhere-counted"));
     let mut n_stopped = 0;
     for at in 1..=n_requests {
         let (run, faults) = failing_once("run-elsewhere", Fault::Reset, at);
@@ -208,23 +208,21 @@ fn whatever_request_is_the_last_another_machine_resumes_to_the_same_bytes() {
 }
 
 #[test]
-fn whatever_request_fails_the_same_machine_resumes_from_what_it_has() {
-    let (expected, n_requests) = (expected(), n_requests_of_a_run());
-    for fault in [Fault::Internal, Fault::LostAnswer] {
-        for at in 1..=n_requests {
-            let (run, _) = failing_once(&format!("run-here-{fault:?}"), fault, at);
-            finish(&run, || {
-                let here = CheckpointStore::of_run(&working_dir(&run).unwrap());
-                assert!(assert_resumable(&run) <= here.steps().unwrap().last().copied());
-            });
-            assert_eq!(files(&run), expected, "{fault:?} at request {at}");
-        }
+fn whichever_answer_is_lost_the_same_machine_resumes_from_what_it_has() {
+    let (expected, n_requests) = (expected(), n_requests_of_a_run("run-here-counted"));
+    for at in 1..=n_requests {
+        let (run, _) = failing_once("run-here", Fault::LostAnswer, at);
+        finish(&run, || {
+            let here = CheckpointStore::of_run(&working_dir(&run).unwrap());
+            assert!(assert_resumable(&run) <= here.steps().unwrap().last().copied());
+        });
+        assert_eq!(files(&run), expected, "request {at}");
     }
 }
 
 #[test]
 fn an_error_says_where_the_run_is_and_how_it_goes_on() {
-    let n_requests = n_requests_of_a_run();
+    let n_requests = n_requests_of_a_run("run-told-counted");
     let (run, _) = failing_once("run-told", Fault::Internal, n_requests - 1);
     let said = message(train(&run, Start::Fresh, &|_| ()), Kind::Failed);
     let dir = working_dir(&run).unwrap();
@@ -289,6 +287,23 @@ fn a_process_that_is_alive_after_the_run_was_opened_is_noticed() {
     let error = dir.mirrored_from(copy, Some(2)).unwrap_err();
     assert_eq!(error.kind(), Kind::Failed);
     assert!(matches!(error, TrainError::Run(error) if matches!(*error, RunError::Advanced { .. })));
+}
+
+#[test]
+fn what_an_older_process_puts_too_late_goes_with_the_next_checkpoint() {
+    let (bucket, _) = install_counted("run-late");
+    let run = bucket.join("run");
+    let late = |step| {
+        if step == 3 {
+            let seal = CheckpointStore::of_run(&run).path(6).join(SEAL_NAME);
+            replace(&seal, b"{}").unwrap();
+        }
+        if step == 5 {
+            assert_eq!(assert_resumable(&run), Some(4));
+        }
+    };
+    train(&run, Start::Fresh, &late).unwrap();
+    assert_eq!(files(&run), expected());
 }
 
 #[test]

@@ -98,16 +98,11 @@ impl WorkingCopy {
         let name = unique_name();
         add_own(&self.dir, &name)?;
         let attempt = Attempt::take(&self.url, self.last.as_ref(), &name)?;
-        let there = CheckpointStore::of_run(&self.url);
-        if there.newest_sealed()? != self.newest {
+        if CheckpointStore::of_run(&self.url).newest_sealed()? != self.newest {
             return Err(RunError::Advanced { url: self.url }.into());
         }
-        for step in there.steps()?.into_iter().rev() {
-            if Some(step) > resumed {
-                there.remove(step)?;
-            }
-        }
         let mirror = Mirror::new(self.url, self.dir, attempt, self.lock);
+        mirror.remove_after(resumed)?;
         resumed.map_or(Ok(()), |step| mirror.put_checkpoint(step))?;
         Ok(mirror)
     }
