@@ -79,6 +79,11 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "needs a bucket",
     ),
     (
+        "docs/object-stores.md",
+        "saltworks-train run --config run.toml --output s3://bucket/run --resume",
+        "needs a bucket",
+    ),
+    (
         "docs/python-training.md",
         "from saltworks_lm.losses import Head, KdPolicy, TopK, head_loss, topk_targets",
         "needs PyTorch",

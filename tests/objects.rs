@@ -1,5 +1,5 @@
-//! Labelling to a real S3 server over loopback (moto's, in the environment of `make setup-scale`): the whole chain,
-//! the faults of networks and stores, and user errors. Run by `make scale-test`.
+//! Labelling and training at a real S3 server over loopback (moto's, in the environment of `make setup-scale`): the whole
+//! chain, the faults of networks and stores, and user errors. Run by `make scale-test`.
 
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
@@ -315,20 +315,30 @@ fn what_a_person_gets_wrong_is_said_before_the_work() {
     );
 }
 
-/// A run that reads `labels` and `tokens`, and its losses.
-fn trained(inputs: &Inputs, at: &str, labels: &str, tokens: &str, output: &str) -> Vec<f64> {
-    let run = inputs.path(output);
+/// A call of the trainer against the server behind `endpoint`, with a cache of its own.
+fn trainer(endpoint: &str, cache: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_saltworks-train"));
+    command.args(words).env("SALTWORKS_CACHE_DIR", cache);
+    against(endpoint, command)
+}
+
+/// The configuration of a run that reads `labels` and `tokens`.
+fn run_toml(inputs: &Inputs, labels: &str, tokens: &str) -> PathBuf {
     let config = format!(
-        "output = {run:?}\n[model]\nd_model = 16\nn_layers = 1\nn_heads = 2\nd_ff = 24\n\
+        "[model]\nd_model = 16\nn_layers = 1\nn_heads = 2\nd_ff = 24\n\
          [data]\nlabels = {labels:?}\ntokens = {tokens:?}\ntokens_format = \"nanogpt\"\neod = 299\n\
          [kd]\nmode = \"salt\"\nn_kd = 25\n[train]\nsteps = 50\nbatch_size = 4\nthreads = 1\n[log]\nevery = 1\n"
     );
     let path = inputs.path("run.toml");
     std::fs::write(&path, config).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_saltworks-train"));
-    command.args(["run", "--config"]).arg(&path);
-    command.env("SALTWORKS_CACHE_DIR", inputs.path("cache"));
-    succeed(&mut against(at, command));
+    path
+}
+
+/// A run that reads `labels` and `tokens`, and its losses.
+fn trained(inputs: &Inputs, at: &str, labels: &str, tokens: &str, output: &str) -> Vec<f64> {
+    let (run, path) = (inputs.path(output), run_toml(inputs, labels, tokens));
+    let mut command = trainer(at, &inputs.path("cache"), &["run", "--config"]);
+    succeed(command.arg(&path).arg("--output").arg(&run));
     let metrics = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     let lines = metrics
         .lines()
@@ -395,6 +405,228 @@ fn inputs_in_a_store_make_the_labels_and_the_run_that_local_ones_make() {
         2,
     );
     assert!(!absent.is_empty());
+}
+
+/// By name.
+type Files = BTreeMap<String, Vec<u8>>;
+
+/// Runs of one configuration, with a checkpoint of every other step.
+struct Runs {
+    server: Server,
+    inputs: Inputs,
+    config: PathBuf,
+}
+
+impl Runs {
+    fn new() -> Self {
+        let (server, inputs) = (Server::start(), Inputs::new(N_TOKENS));
+        let labels = labels_of_a_directory(&inputs);
+        let tokens = inputs.path("tokens.bin");
+        let config = run_toml(&inputs, labels.to_str().unwrap(), tokens.to_str().unwrap());
+        Self {
+            server,
+            inputs,
+            config,
+        }
+    }
+
+    /// A run on the machine whose cache is called `machine`.
+    fn run(&self, endpoint: &str, machine: &str, output: &str) -> Command {
+        let mut command = trainer(endpoint, &self.inputs.path(machine), &["run"]);
+        command.arg("--config").arg(&self.config);
+        command.args(["--output", output, "--set", "checkpoint.every=2"]);
+        let validation = self.inputs.path("tokens.bin");
+        let validation = format!("data.validation={}", validation.display());
+        command.args(["--set", &validation]);
+        command.args(["--set", "eval.every=5", "--set", "eval.sequences=4"]);
+        command
+    }
+
+    fn resume(&self, machine: &str, output: &str) -> Command {
+        let mut command = self.run(&self.server.endpoint(), machine, output);
+        command.arg("--resume");
+        command
+    }
+
+    /// Metrics without times, and every file of the trained model.
+    fn result(files: &Files) -> (Vec<serde_json::Value>, Files) {
+        let metrics = String::from_utf8(files["metrics.jsonl"].clone()).unwrap();
+        let without_times = |line: &str| {
+            let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
+            for key in ["seconds", "tokens_per_s", "mfu"] {
+                line.as_object_mut().unwrap().remove(key);
+            }
+            line
+        };
+        let mut model = files.clone();
+        model.retain(|name, _| name.starts_with("final/"));
+        (metrics.lines().map(without_times).collect(), model)
+    }
+
+    /// The same of a run in a directory that nothing disturbs.
+    fn reference(&self) -> (Vec<serde_json::Value>, Files) {
+        let dir = self.inputs.path("reference");
+        let at = self.server.endpoint();
+        succeed(&mut self.run(&at, "nowhere", dir.to_str().unwrap()));
+        Self::result(&support::snapshot(&dir))
+    }
+
+    fn assert_same(&self, prefix: &str, reference: &(Vec<serde_json::Value>, Files)) {
+        let (metrics, model) = Self::result(&self.server.objects(prefix));
+        assert_eq!(metrics, reference.0, "{prefix}");
+        assert_same(&model, &reference.1, prefix);
+    }
+
+    /// Steps of the whole checkpoints in the store.
+    fn steps(&self, prefix: &str) -> Vec<u64> {
+        let names = self.server.names(prefix).into_iter();
+        let step = |name: String| {
+            let name = name.strip_prefix("checkpoints/step-")?;
+            name.strip_suffix("/checkpoint.json")?.parse().ok()
+        };
+        let mut steps: Vec<u64> = names.filter_map(step).collect();
+        steps.sort_unstable();
+        steps
+    }
+}
+
+#[test]
+fn a_run_in_a_store_killed_at_any_moment_is_resumed_by_another_machine_to_the_same_bytes() {
+    let runs = Runs::new();
+    let reference = runs.reference();
+    let url = "s3://bucket/killed";
+    let (mut n_killed, mut round) = (0, 0_u64);
+    while n_killed < 5 {
+        round += 1;
+        assert!(round < 30, "only {n_killed} of {round} runs were killed");
+        let machine = format!("machine-{round}");
+        let mut child = spawn(&mut runs.resume(&machine, url));
+        std::thread::sleep(std::time::Duration::from_millis(300 + round * 7919 % 1500));
+        n_killed += u64::from(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        std::fs::remove_dir_all(runs.inputs.path(&machine)).unwrap();
+    }
+    succeed(&mut runs.resume("last", url));
+    runs.assert_same("killed", &reference);
+    let steps = runs.steps("killed");
+    assert_eq!(steps.last(), Some(&50), "{steps:?}");
+    assert!(steps.len() <= 2, "{steps:?}");
+    let text = support::text(&succeed(&mut runs.resume("other", url)));
+    assert!(text.contains("s3://bucket/killed/final"), "{text}");
+}
+
+#[test]
+fn a_stopped_run_is_saved_in_the_store_and_a_second_process_takes_it_over_or_is_refused() {
+    let runs = Runs::new();
+    let (at, url) = (runs.server.endpoint(), "s3://bucket/shared");
+    let mut child = spawn(&mut runs.run(&at, "first", url));
+    wait_until(&mut child, "a checkpoint is in the store", || {
+        !runs.steps("shared").is_empty()
+    });
+    let refused = fail_with(&mut runs.run(&at, "second", url), 2);
+    assert!(refused.contains("has checkpoints already"), "{refused}");
+    signal(&child, libc::SIGTERM);
+    let output = child.wait_with_output().unwrap();
+    let text = support::text(&output);
+    assert_eq!(output.status.code(), Some(75), "{text}");
+    let last = *runs.steps("shared").last().unwrap();
+    assert!(
+        text.contains(&format!("{url}/checkpoints/step-{last} is saved")),
+        "{text}"
+    );
+    // Two machines that both resume it.
+    let mut slow = runs.resume("second", url);
+    let mut child = spawn(slow.args(["--set", "checkpoint.every=1"]));
+    wait_until(&mut child, "it goes on", || {
+        runs.steps("shared").last() > Some(&(last + 1))
+    });
+    // What the other one still puts meanwhile is told; then it has stopped.
+    finish(|| runs.resume("third", url), "taken over");
+    let output = child.wait_with_output().unwrap();
+    let text = support::text(&output);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(
+        text.contains("has taken over the run at s3://bucket/shared"),
+        "{text}"
+    );
+    runs.assert_same("shared", &runs.reference());
+}
+
+#[test]
+fn a_store_that_fails_stops_a_run_and_the_same_machine_goes_on_from_what_it_has() {
+    let runs = Runs::new();
+    let reference = runs.reference();
+    for (fault, every) in [
+        (Fault::Expired, 120),
+        (Fault::LostAnswer, 7),
+        (Fault::Reset, 7),
+    ] {
+        let proxy = Proxy::start(runs.server.port, fault, every);
+        let name = format!("failing/{fault:?}").to_lowercase();
+        let url = format!("s3://bucket/{name}");
+        let resume = || {
+            let mut command = runs.run(&proxy.endpoint(), &format!("{fault:?}"), &url);
+            command.args(["--resume", "--storage-option", "multipart_threshold=1000"]);
+            command.args(["--set", "checkpoint.every=8"]);
+            command
+        };
+        let n_tries = finish(resume, &name);
+        assert!(
+            proxy.counts().1 > 0 && (fault != Fault::Expired || n_tries > 1),
+            "{name}"
+        );
+        runs.assert_same(&name, &reference);
+    }
+    let proxy = Proxy::start(runs.server.port, Fault::Denied, 1);
+    let text = fail_with(
+        &mut runs.run(&proxy.endpoint(), "denied", "s3://bucket/denied"),
+        2,
+    );
+    assert!(text.contains("access was denied"), "{text}");
+}
+
+#[test]
+fn a_run_in_a_store_is_read_where_it_is() {
+    let runs = Runs::new();
+    let (at, url) = (runs.server.endpoint(), "s3://bucket/read");
+    succeed(&mut runs.run(&at, "writer", url));
+    let call = |words: &[&str]| trainer(&at, &runs.inputs.path("reader"), words);
+    let (tokens, exported) = (runs.inputs.path("tokens.bin"), runs.inputs.path("exported"));
+    for model in [
+        url.to_owned(),
+        format!("{url}/final"),
+        format!("{url}/checkpoints/step-50"),
+    ] {
+        let mut eval = call(&["eval", "--model", &model, "--seq-len", "16", "--json"]);
+        eval.arg("--tokens")
+            .arg(&tokens)
+            .args(["--tokens-format", "nanogpt"]);
+        eval.args(["--max-sequences", "4"]);
+        let text = support::text(&succeed(&mut eval));
+        assert!(text.contains("s3://bucket/read"), "{text}");
+        assert!(
+            text.contains("is text that the model was trained on"),
+            "{text}"
+        );
+    }
+    let mut export = call(&["export", "--model", url, "--output"]);
+    succeed(export.arg(&exported));
+    let weights = std::fs::read(exported.join("model.safetensors")).unwrap();
+    assert!(weights == runs.server.objects("read")["final/model.safetensors"]);
+    let mut plot = call(&["plot", url, "--output"]);
+    succeed(plot.arg(runs.inputs.path("curves")));
+    assert!(runs.inputs.path("curves.svg").exists());
+    let mut init = call(&["init", "--from", url, "--output"]);
+    succeed(init.arg(runs.inputs.path("next")));
+    let text = std::fs::read_to_string(runs.inputs.path("next/run.toml")).unwrap();
+    assert!(text.contains("init = \"s3://bucket/read/final\""), "{text}");
+    let grid = format!("a={url}");
+    let text = fail_with(&mut call(&["compare", "--runs", &grid, "--output", "x"]), 2);
+    assert!(
+        text.contains("expected a directory of this machine"),
+        "{text}"
+    );
 }
 
 /// A tokenizer of some 280 ids, and documents for it.

@@ -9,6 +9,7 @@ use super::cost::TRAINING_FLOPS;
 use super::error::ExperimentError;
 use super::sets::is_a_grid;
 use super::{ArmResults, BranchResults, EvalSet, RESULTS_VERSION, Results, RunResults, SetScore};
+use crate::storage::is_url;
 use crate::train::TrainError;
 use crate::train::config::{ConfigError, Mode, RunConfig, require};
 use crate::train::export::n_weights;
@@ -94,6 +95,13 @@ fn named_dir(text: &str) -> Result<(String, PathBuf), ExperimentError> {
         "ARM=DIR, the name of an arm and the directory of a run",
         text,
         "such as baseline=runs/llm; give it once for every run",
+    )?;
+    require(
+        !is_url(Path::new(dir)),
+        "--runs",
+        "a directory of this machine",
+        dir,
+        "copy the run from the store, and give the copy",
     )?;
     Ok((name.to_owned(), PathBuf::from(dir)))
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! objects/<hash of URL and version>/NAME           one object
 //! objects/<hash of URL, names and versions>/...    the wanted objects below a prefix, as hard links to those
+//! work/<hash of URL>/...                           the working directory of a run that is kept at the URL
 //! ```
 //!
 //! The version is the store's (etag), so that a replaced object gets another copy. A copy appears whole, by
@@ -14,7 +15,7 @@ use super::eviction::{cache_limit, make_room};
 use super::hub::{self, HubUrl};
 use super::location::{Location, locate};
 use super::object::{self, Object, ObjectUrl};
-use super::partial::Partial;
+use super::partial::{Partial, replace};
 use super::{StorageError, files, leases};
 use std::fs::File;
 use std::io::Write;
@@ -44,6 +45,35 @@ fn of_environment() -> PathBuf {
     let caches = of("XDG_CACHE_HOME").map(PathBuf::from);
     let caches = caches.or_else(|| of("HOME").map(|home| Path::new(&home).join(".cache")));
     caches.unwrap_or_else(std::env::temp_dir).join("saltworks")
+}
+
+/// The local directory in which to work on what is kept at `path`: `path` itself, or for a URL a directory in the cache.
+/// It need not exist, and is never removed to make room, since it may be ahead of the store.
+///
+/// # Errors
+/// A URL that cannot be written to.
+pub fn working_dir(path: &Path) -> Result<PathBuf, StorageError> {
+    match locate(path)? {
+        Location::Local(local) => Ok(local.to_path_buf()),
+        Location::Object(url) => {
+            let hash = blake3::hash(url.to_string().as_bytes()).to_hex();
+            Ok(cache_dir().join("work").join(&hash[..N_DIGITS]))
+        }
+    }
+}
+
+/// Copies the file `from` over `to`; either may be in a store. A large file is uploaded in parts.
+///
+/// # Errors
+/// [`StorageError`] with the path; what was at `to` stays.
+pub fn copy_file(from: &Path, to: &Path) -> Result<(), StorageError> {
+    match (locate(from)?, locate(to)?) {
+        (Location::Object(url), _) => download(&object::open(&url)?, to),
+        (Location::Local(local), Location::Object(url)) => {
+            object::upload(&url, local, files::metadata(local)?.n_bytes)
+        }
+        (Location::Local(local), Location::Local(_)) => replace(to, &files::read(local)?),
+    }
 }
 
 /// A local file with the content at `path`: `path` itself, or a copy of the object in the cache, which stays there
@@ -240,22 +270,29 @@ pub(super) fn fill(cache: &Path, object: &Object, limit: u64) -> Result<PathBuf,
     let url = PathBuf::from(object.url.to_string());
     make_room(cache, n_missing, limit, &url)?;
     files::make_dirs(path.parent().unwrap_or(&path))?;
+    // One of another size was damaged since.
+    download(object, &path)?;
+    Ok(path)
+}
+
+/// Copies this version of `object` to `path`, instead of what is there.
+fn download(object: &Object, path: &Path) -> Result<(), StorageError> {
+    let url = PathBuf::from(object.url.to_string());
     let mut progress = CopyProgress {
         url: &url,
-        path: &path,
+        path,
         n_bytes: object.n_bytes,
         n_done: 0,
     };
     tell(&progress);
-    let mut partial = Partial::create(&path)?;
+    let mut partial = Partial::create(path)?;
     object.for_each_block(|block| {
         let written = partial.write_all(block);
-        written.map_err(|source| StorageError::io("write", &path, source))?;
+        written.map_err(|source| StorageError::io("write", path, source))?;
         progress.n_done += block.len() as u64;
         tell(&progress);
         Ok(())
     })?;
     // Replaces a copy of another size, which was damaged since.
-    partial.seal()?.replace()?;
-    Ok(path)
+    partial.seal()?.replace()
 }

@@ -75,7 +75,7 @@ mod window;
 
 pub use block_file::BlockFile;
 pub use block_hashes::{BlockHasher, BlockHashes};
-pub use copies::{cache_dir, local_copy, local_copy_of, with_copy};
+pub use copies::{cache_dir, copy_file, local_copy, local_copy_of, with_copy, working_dir};
 pub use copying::{CopyProgress, on_copy};
 pub use entry::{Entry, Metadata};
 pub use error::StorageError;
@@ -90,7 +90,7 @@ pub use globs::{GlobError, glob, is_glob};
 pub use hash::{FileHash, fingerprint_of, hash_file, sampled_blake3};
 pub use json::{CHECKSUM_KEY, JsonFault, checked_json, from_checked_json};
 pub use lock::{Lock, lock_dir, lock_file, try_lock_dir};
-pub use names::{check_file_name, host};
+pub use names::{check_file_name, host, unique_name};
 #[cfg(feature = "object-stores")]
 #[cfg(test)]
 pub(crate) use object::{

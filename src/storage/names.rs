@@ -43,12 +43,17 @@ pub(super) fn split_final(path: &Path) -> Result<(&Path, &OsStr), StorageError> 
 
 /// `.NAME.<host>.<pid>.<nonce>`.
 pub(super) fn temp_name(name: &OsStr) -> OsString {
-    // RandomState is seeded once per process by the system and increments with each instance.
-    let nonce = RandomState::new().build_hasher().finish();
     let mut temp = OsString::from(".");
     temp.push(stem(name));
-    temp.push(format!(".{}.{}.{nonce:016x}", host(), std::process::id()));
+    temp.push(format!(".{}", unique_name()));
     temp
+}
+
+/// A name that no other call gives, in this process or another: `<host>.<pid>.<nonce>`.
+pub fn unique_name() -> String {
+    // RandomState is seeded once per process by the system and increments with each instance.
+    let nonce = RandomState::new().build_hasher().finish();
+    format!("{}.{}.{nonce:016x}", host(), std::process::id())
 }
 
 /// How `name` appears in the names of its temporaries: unchanged or, if too long, its beginning and a hash.

@@ -178,6 +178,42 @@ fn a_prefix_is_copied_as_a_directory_of_what_is_wanted() {
 }
 
 #[test]
+fn a_file_is_copied_to_a_store_and_back_and_replaces_what_is_there() {
+    let (dir, local) = (
+        install_sound("storage-copy-file"),
+        tempfile::tempdir().unwrap(),
+    );
+    let (first, second) = (local.path().join("first"), local.path().join("second"));
+    for (i, n_bytes) in [0, 1, 20_000_000].into_iter().enumerate() {
+        let content = bytes(n_bytes, i);
+        std::fs::write(&first, &content).unwrap();
+        copy_file(&first, &dir.join("a/x")).unwrap();
+        copy_file(&dir.join("a/x"), &dir.join("b/x")).unwrap();
+        copy_file(&dir.join("b/x"), &second).unwrap();
+        assert!(std::fs::read(&second).unwrap() == content, "{n_bytes}");
+    }
+    copy_file(&second, &first).unwrap();
+    assert_eq!(metadata(&first).unwrap().n_bytes, 20_000_000);
+    assert!(
+        copy_file(&dir.join("c"), &first)
+            .unwrap_err()
+            .is_not_found()
+    );
+    assert_eq!(metadata(&first).unwrap().n_bytes, 20_000_000);
+}
+
+#[test]
+fn a_url_has_one_working_directory_however_it_is_written() {
+    let of = |path: &str| working_dir(Path::new(path)).unwrap();
+    assert_eq!(of("s3://bucket/run/"), of("S3://bucket/run"));
+    assert_ne!(of("s3://bucket/run"), of("s3://bucket/run2"));
+    assert!(of("s3://bucket/run").starts_with(cache_dir()));
+    assert_eq!(of("runs/a"), Path::new("runs/a"));
+    assert_eq!(of("file:///runs/a"), Path::new("/runs/a"));
+    assert!(working_dir(Path::new("hf://owner/model")).is_err());
+}
+
+#[test]
 fn a_scheme_that_is_not_known_makes_no_directory() {
     let error = make_dirs(Path::new("s4://bucket/x")).unwrap_err();
     assert!(error.to_string().contains("did you mean s3://"), "{error}");

@@ -78,17 +78,27 @@ impl Server {
         answer.split_off(end + 4)
     }
 
-    /// Every object below `prefix`, by its name from there.
-    pub(crate) fn objects(&self, prefix: &str) -> BTreeMap<String, Vec<u8>> {
+    /// Names of the objects below `prefix`, from there.
+    pub(crate) fn names(&self, prefix: &str) -> Vec<String> {
         let path = format!("/bucket?list-type=2&max-keys=1000&prefix={prefix}/");
         let listing = String::from_utf8(self.ask("GET", &path)).unwrap();
         let keys = listing.split("<Key>").skip(1);
         let keys = keys.map(|rest| rest.split_once("</Key>").unwrap().0);
-        let pairs = keys.map(|key| {
-            let name = key.strip_prefix(prefix).unwrap().trim_start_matches('/');
-            (name.to_owned(), self.ask("GET", &format!("/bucket/{key}")))
-        });
-        pairs.collect()
+        let name = |key: &str| {
+            let name = key.strip_prefix(prefix).unwrap();
+            name.trim_start_matches('/').to_owned()
+        };
+        keys.map(name).collect()
+    }
+
+    /// Every object below `prefix`, by its name from there.
+    pub(crate) fn objects(&self, prefix: &str) -> BTreeMap<String, Vec<u8>> {
+        let names = self.names(prefix).into_iter();
+        let object = |name: String| {
+            let bytes = self.ask("GET", &format!("/bucket/{prefix}/{name}"));
+            (name, bytes)
+        };
+        names.map(object).collect()
     }
 
     /// Uploads by parts that were neither completed nor taken back.

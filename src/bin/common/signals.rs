@@ -15,9 +15,19 @@ pub(crate) fn interrupt() -> Result<Interrupt> {
     interrupt_of(Interrupt::new(), STOPPING)
 }
 
-/// The same, for training.
+/// The same, for training. The last checkpoint may go to a store, so uploads continue until the second signal.
 pub(crate) fn interrupt_that_saves() -> Result<Interrupt> {
-    interrupt_of(Interrupt::new(), SAVING)
+    let interrupt = Interrupt::new();
+    let requested = interrupt.clone();
+    listen(move || {
+        if requested.is_requested() {
+            saltworks::storage::stop_uploads();
+            end_now();
+        }
+        say!("{SAVING}");
+        requested.request();
+    })?;
+    Ok(interrupt)
 }
 
 /// The same for labelling, which does not look at signals while it opens its inputs: until then the

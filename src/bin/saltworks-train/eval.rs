@@ -347,14 +347,14 @@ fn print(
     let options = view.options();
     if args.json.is_asked {
         let mut json = serde_json::to_value(report).expect("plain fields");
-        json["model"] = opened.dir.display().to_string().into();
+        json["model"] = opened.place.display().to_string().into();
         json["packing"] = serde_json::to_value(options.packing).expect("plain fields");
         json["seq_len"] = options.seq_len.into();
         json["sequence_bos"] = options.sequence_bos.into();
         print::json(&json, false)?;
         return Ok(());
     }
-    out!("model        {}", opened.dir.display());
+    out!("model        {}", opened.place.display());
     out!(
         "sequences    {} of up to {} positions, {} packing",
         report.n_sequences,

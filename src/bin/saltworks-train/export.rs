@@ -6,7 +6,7 @@ use crate::common::beside::{check_file_name, made_folder_of, write_config};
 use crate::common::exit::Result;
 use crate::common::print::{out, say};
 use saltworks::interrupt::Interrupt;
-use saltworks::storage::StorageError;
+use saltworks::storage;
 use saltworks::train::export::{
     ExportError, HF_FILES, HfContents, OnnxWeights, config_json, has_onnx_data_of, is_half,
     onnx_data_path, read_hf, write_hf_until, write_onnx,
@@ -164,9 +164,7 @@ fn write_directory(
     interrupt: &Interrupt,
 ) -> Result<()> {
     let tokenizer = match &opened.tokenizer {
-        Some((_, path)) => {
-            Some(std::fs::read(path).map_err(|source| StorageError::io("read", path, source))?)
-        }
+        Some((_, path)) => Some(storage::read(path)?),
         None => {
             say!(
                 "note: there is no tokenizer.json, so the model is written without one; pass one with --tokenizer"

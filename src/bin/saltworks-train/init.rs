@@ -3,9 +3,9 @@
 use crate::common::arguments::OUTPUT;
 use crate::common::exit::Result;
 use crate::common::print::out;
-use saltworks::storage::{Publish, StorageError, create_if_absent, sweep_abandoned};
+use saltworks::storage::{Publish, StorageError, create_if_absent, is_url, sweep_abandoned};
 use saltworks::train::config::ConfigError;
-use saltworks::train::export::{HfModel, find_model, read_hf};
+use saltworks::train::export::{HfModel, find_model, model_place, read_hf};
 use std::fmt::Display;
 use std::path::{Path, PathBuf, absolute};
 
@@ -26,7 +26,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Hugging Face directory of a LlamaForCausalLM, a finished run, or a checkpoint.
-    #[arg(long, help_heading = "Model", value_name = "DIR")]
+    #[arg(long, help_heading = "Model", value_name = "DIR|URL")]
     from: Option<PathBuf>,
 
     /// Directory of the run; run.toml is written there.
@@ -60,21 +60,29 @@ pub(crate) fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-/// A model to start from, and where it is.
+/// A model to start from, and the directory or URL where it is.
 struct From {
-    dir: PathBuf,
+    place: PathBuf,
     model: HfModel,
 }
 
 fn read(path: &Path) -> Result<From> {
-    let dir = find_model(path)?;
-    let model = read_hf(&dir)?;
-    Ok(From { dir, model })
+    let place = model_place(path)?;
+    let model = read_hf(&find_model(&place)?)?;
+    let place = match is_url(&place) {
+        true => place,
+        false => absolute(place)?,
+    };
+    Ok(From { place, model })
 }
 
 fn print_model(from: &From) {
     let spec = &from.model.params.spec;
-    out!("{}: {} parameters", from.dir.display(), spec.n_parameters());
+    out!(
+        "{}: {} parameters",
+        from.place.display(),
+        spec.n_parameters()
+    );
     let rest: [(&str, &dyn Display); 3] = [
         ("rope_theta", &spec.rope_theta),
         ("norm_eps", &spec.norm_eps),
@@ -100,7 +108,7 @@ fn quoted(text: impl Display) -> String {
 
 fn starter(path: &Path, from: Option<&From>) -> Result<String> {
     let model = match from {
-        Some(from) => format!("init = {}", quoted(absolute(&from.dir)?.display())),
+        Some(from) => format!("init = {}", quoted(from.place.display())),
         None => FRESH_MODEL.trim_end().to_owned(),
     };
     let tokenizer = match from.and_then(|from| from.model.tokenizer.as_ref()) {

@@ -4,7 +4,7 @@ use crate::common::exit::{Context, Result};
 use saltworks::pretrained::PretrainedError;
 use saltworks::tokens::Tokenizer;
 use saltworks::train::eval::{check_same_tokenizer, check_tokenizer};
-use saltworks::train::export::{SpecialIds, find_model, read_hf};
+use saltworks::train::export::{SpecialIds, find_model, model_place, read_hf};
 use saltworks::train::model::{Capacity, MemoryPlan, ModelSpec, Params};
 use saltworks::train::run::{MemoryRoom, RunError, Seen, Sources};
 use std::path::{Path, PathBuf};
@@ -26,8 +26,8 @@ pub(crate) struct ModelArgs {
 
 /// A model that was read, but for its parameters, which a network takes.
 pub(crate) struct OpenedModel {
-    /// Its own directory.
-    pub(crate) dir: PathBuf,
+    /// Its own directory or URL.
+    pub(crate) place: PathBuf,
     pub(crate) spec: ModelSpec,
     pub(crate) special: SpecialIds,
     /// The tokenizer as given, else the model's own; with where it came from.
@@ -36,10 +36,10 @@ pub(crate) struct OpenedModel {
 
 impl ModelArgs {
     pub(crate) fn open(&self) -> Result<(OpenedModel, Params)> {
-        let dir = find_model(&self.model)?;
-        let model = read_hf(&dir)?;
+        let place = model_place(&self.model)?;
+        let model = read_hf(&find_model(&place)?)?;
         let mut opened = OpenedModel {
-            dir,
+            place,
             spec: model.params.spec.clone(),
             special: model.special,
             tokenizer: None,
@@ -59,14 +59,14 @@ impl ModelArgs {
 impl OpenedModel {
     /// How the run that the model is of, where that is known, learnt from the corpus `identity`.
     pub(crate) fn seen(&self, identity: &str) -> Option<Seen> {
-        Sources::of_model(&self.dir)?.seen(identity)
+        Sources::of_model(&self.place)?.seen(identity)
     }
 
     /// The tokenizer, for what cannot do without.
     pub(crate) fn need_tokenizer(&self) -> Result<(&Tokenizer, &Path)> {
         let Some((tokenizer, path)) = &self.tokenizer else {
             return Err(PretrainedError::MissingFile {
-                path: self.dir.join("tokenizer.json"),
+                path: self.place.join("tokenizer.json"),
                 expected: "the tokenizer that the model was trained with",
                 remedy: "pass it with --tokenizer",
             }

@@ -18,8 +18,8 @@ Example:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Directories of `saltworks-train run`.
-    #[arg(required = true, value_name = "RUN")]
+    /// Directories or URLs of `saltworks-train run`.
+    #[arg(required = true, value_name = "RUN|URL")]
     runs: Vec<PathBuf>,
     /// Output path without an extension: .svg and .png are added.
     #[arg(long, help_heading = OUTPUT, short, value_name = "PATH", default_value = "curves")]

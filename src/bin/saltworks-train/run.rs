@@ -29,8 +29,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     configuration: Configuration,
 
-    /// Directory of the run; overrides the file's `output`.
-    #[arg(long, help_heading = OUTPUT, short, value_name = "DIR")]
+    /// Directory of the run, or a URL (s3://, gs://, az://); overrides the file's `output`.
+    #[arg(long, help_heading = OUTPUT, short, value_name = "DIR|URL")]
     output: Option<String>,
 
     /// Resume from the latest checkpoint, or start if there is none yet.
@@ -71,7 +71,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let display = ProgressDisplay::new();
     let observer = Observer {
         on_start: &|overview| {
-            invocation::record(&overview.inputs.config.output);
+            record(overview);
             say(overview);
         },
         on_note: &|text| display.say(text),
@@ -87,6 +87,13 @@ pub(crate) fn run(args: Args) -> Result<()> {
         print_profile(finished);
     }
     Ok(())
+}
+
+/// This call, where the run is worked on; a place that is none was refused before.
+fn record(overview: &Overview<'_>) {
+    if let Ok(dir) = run::run_dir(&overview.inputs.config) {
+        invocation::record(&dir);
+    }
 }
 
 /// The file, `--set` over it, and `--output` over both.

@@ -28,5 +28,5 @@ mod tests;
 
 pub use contents::Contents;
 pub use error::{CheckpointError, Fault};
-pub use seal::{CHECKPOINT_FORMAT_VERSION, Seal};
+pub use seal::{CHECKPOINT_FORMAT_VERSION, SEAL_NAME, Seal};
 pub use store::{Checkpoint, CheckpointStore, step_of};

@@ -1,13 +1,13 @@
 //! `checkpoint.json`: size and hash of every other file of a checkpoint, written last.
 
 use super::error::{CheckpointError, Fault};
-use crate::storage::{FileHash, StorageError, hash_file, replace};
+use crate::storage::{FileHash, StorageError, copy_file, hash_file, metadata, read, replace};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Name of the file that completes a checkpoint.
-pub(super) const SEAL_NAME: &str = "checkpoint.json";
+pub const SEAL_NAME: &str = "checkpoint.json";
 /// Version of the layout of a checkpoint.
 pub const CHECKPOINT_FORMAT_VERSION: u32 = 1;
 
@@ -70,11 +70,24 @@ impl Seal {
         Ok(seal)
     }
 
+    /// Copies the checkpoint of `step` from `dir` to the directory `to`, and compares every file of the copy.
+    ///
+    /// # Errors
+    /// As [`Seal::check`].
+    pub(super) fn copy(dir: &Path, step: u64, to: &Path) -> Result<(), Unfit> {
+        let files = Self::read(dir)?.files.into_keys();
+        for file in files.chain([SEAL_NAME.to_owned()]) {
+            check_name(&file)?;
+            let copied = copy_file(&dir.join(&file), &to.join(&file));
+            copied.map_err(|error| unread(&file, error))?;
+        }
+        Self::check(to, step).map(drop)
+    }
+
     fn read(dir: &Path) -> Result<Self, Unfit> {
-        let path = dir.join(SEAL_NAME);
-        let json = std::fs::read(&path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Unfit::Damaged(Fault::Half),
-            _ => refused(SEAL_NAME, StorageError::io("read", &path, error)),
+        let json = read(&dir.join(SEAL_NAME)).map_err(|error| match error.is_not_found() {
+            true => Unfit::Damaged(Fault::Half),
+            false => refused(SEAL_NAME, error),
         })?;
         Ok(Self::parse(&json)?)
     }
@@ -104,24 +117,14 @@ fn names_in(dir: &Path) -> Result<Vec<String>, CheckpointError> {
 }
 
 fn check_file(dir: &Path, file: &str, expected: &FileHash) -> Result<(), Unfit> {
-    // A checkpoint may only list files inside it.
-    let is_name = Path::new(file).file_name().is_some_and(|name| name == file);
-    if !is_name {
-        let what = format!("it lists {file:?}, which is not the name of a file in it");
-        return Err(Fault::Unreadable(what).into());
-    }
+    check_name(file)?;
     let path = dir.join(file);
-    let metadata = std::fs::metadata(&path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Unfit::Damaged(Fault::Missing {
-            file: file.to_owned(),
-        }),
-        _ => refused(file, StorageError::io("read", &path, error)),
-    })?;
-    if metadata.len() != expected.bytes {
+    let found = metadata(&path).map_err(|error| unread(file, error))?;
+    if found.n_bytes != expected.bytes {
         return Err(Fault::Size {
             file: file.to_owned(),
             expected: expected.bytes,
-            got: metadata.len(),
+            got: found.n_bytes,
         }
         .into());
     }
@@ -137,6 +140,17 @@ fn check_file(dir: &Path, file: &str, expected: &FileHash) -> Result<(), Unfit> 
     Ok(())
 }
 
+/// A checkpoint may only list files inside it.
+fn check_name(file: &str) -> Result<(), Fault> {
+    let is_name = Path::new(file).file_name().is_some_and(|name| name == file);
+    match is_name {
+        true => Ok(()),
+        false => Err(Fault::Unreadable(format!(
+            "it lists {file:?}, which is not the name of a file in it"
+        ))),
+    }
+}
+
 /// Why a checkpoint is not accepted.
 #[derive(Debug)]
 pub(super) enum Unfit {
@@ -149,6 +163,16 @@ pub(super) enum Unfit {
 impl From<Fault> for Unfit {
     fn from(fault: Fault) -> Self {
         Unfit::Damaged(fault)
+    }
+}
+
+/// A listed file that could not be read.
+fn unread(file: &str, error: StorageError) -> Unfit {
+    match error.is_not_found() {
+        true => Unfit::Damaged(Fault::Missing {
+            file: file.to_owned(),
+        }),
+        false => refused(file, error),
     }
 }
 

@@ -1,9 +1,11 @@
 //! The checkpoints of a run, which are always saved, checked and removed as a whole.
 
 use super::error::{CheckpointError, Fault};
-use super::seal::{Seal, Unfit};
-use crate::storage::{StorageError, is_there, remove_tree, rename_dir, replace_dir};
-use std::io::ErrorKind;
+use super::seal::{SEAL_NAME, Seal, Unfit};
+use crate::storage::{
+    self, StorageError, is_file, is_there, make_dirs, remove_file, remove_tree, rename_dir,
+    replace_dir,
+};
 use std::path::{Path, PathBuf};
 
 /// Prefix of the step in a checkpoint's name.
@@ -98,8 +100,7 @@ impl CheckpointStore {
         fill: impl FnOnce(&Path) -> Result<(), CheckpointError>,
     ) -> Result<(), CheckpointError> {
         remove_tree(part)?;
-        std::fs::create_dir_all(part)
-            .map_err(|source| StorageError::io("create the directory", part, source))?;
+        make_dirs(part)?;
         fill(part)?;
         Seal::write(part, step)
     }
@@ -115,18 +116,22 @@ impl CheckpointStore {
     /// [`CheckpointError::NotThere`], listing the existing ones; [`CheckpointError::Damaged`], naming the last
     /// good one before it; a storage error for one that could not be read, which may be intact.
     pub fn at(&self, step: u64) -> Result<Checkpoint, CheckpointError> {
+        let dir = self.existing(step)?;
+        match Seal::check(&dir, step) {
+            Ok(seal) => Ok(Checkpoint { dir, step, seal }),
+            Err(unfit) => Err(self.refused(dir, step, unfit)?),
+        }
+    }
+
+    fn existing(&self, step: u64) -> Result<PathBuf, CheckpointError> {
         let dir = self.path(step);
-        if !is_there(&dir)? {
-            return Err(CheckpointError::NotThere {
+        match is_there(&dir)? {
+            true => Ok(dir),
+            false => Err(CheckpointError::NotThere {
                 there: list(&self.steps()?),
                 dir: self.dir.clone(),
                 step,
-            });
-        }
-        match Seal::check(&dir, step) {
-            Ok(seal) => Ok(Checkpoint { dir, step, seal }),
-            Err(Unfit::Damaged(fault)) => Err(self.damaged(dir, step, fault)?),
-            Err(Unfit::Unread(error)) => Err(error.into()),
+            }),
         }
     }
 
@@ -137,6 +142,18 @@ impl CheckpointStore {
     pub fn latest(&self) -> Result<Option<Checkpoint>, CheckpointError> {
         let steps = self.steps()?;
         steps.last().map(|&step| self.at(step)).transpose()
+    }
+
+    fn refused(
+        &self,
+        dir: PathBuf,
+        step: u64,
+        unfit: Unfit,
+    ) -> Result<CheckpointError, StorageError> {
+        match unfit {
+            Unfit::Damaged(fault) => self.damaged(dir, step, fault),
+            Unfit::Unread(error) => Ok(error.into()),
+        }
     }
 
     fn damaged(
@@ -163,8 +180,53 @@ impl CheckpointStore {
         Ok(CheckpointError::Damaged { dir, fault, remedy })
     }
 
-    /// Removes checkpoints up to `newest`, which is complete, except the last `keep_last` and those for which
-    /// `is_kept`.
+    /// The step of the newest checkpoint whose `checkpoint.json`, which is written last, is there.
+    ///
+    /// # Errors
+    /// [`StorageError`] with the path.
+    pub fn newest_sealed(&self) -> Result<Option<u64>, StorageError> {
+        for step in self.steps()?.into_iter().rev() {
+            if is_file(&self.path(step).join(SEAL_NAME))? {
+                return Ok(Some(step));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Copies the checkpoint of `step` from another place, maybe in a store. Every hash of the copy is checked, and
+    /// it appears whole or not at all.
+    ///
+    /// # Errors
+    /// As [`CheckpointStore::at`] of the other place; a copy that cannot be written.
+    pub fn copy_from(&self, other: &Self, step: u64) -> Result<(), CheckpointError> {
+        let (from, part) = (other.existing(step)?, self.hidden(step, IN_WORK));
+        remove_tree(&part)?;
+        make_dirs(&part)?;
+        match Seal::copy(&from, step, &part) {
+            Ok(()) => self.put_in_place(step, &part),
+            Err(unfit) => Err(other.refused(from, step, unfit)?),
+        }
+    }
+
+    /// Steps up to `newest`, which is whole, that the policy does not keep: all but the last `keep_last`, and those
+    /// whose step `is_kept` for good.
+    ///
+    /// # Errors
+    /// [`StorageError`] with the path.
+    pub fn superfluous(
+        &self,
+        newest: u64,
+        keep_last: usize,
+        is_kept: impl Fn(u64) -> bool,
+    ) -> Result<Vec<u64>, StorageError> {
+        let mut steps = self.steps()?;
+        steps.retain(|&step| step <= newest);
+        steps.truncate(steps.len().saturating_sub(keep_last.max(1)));
+        steps.retain(|&step| !is_kept(step));
+        Ok(steps)
+    }
+
+    /// Removes the [`superfluous`](Self::superfluous) checkpoints of a local directory.
     ///
     /// # Errors
     /// [`StorageError`] with the path.
@@ -174,18 +236,22 @@ impl CheckpointStore {
         keep_last: usize,
         is_kept: impl Fn(u64) -> bool,
     ) -> Result<(), StorageError> {
-        let mut steps = self.steps()?;
-        steps.retain(|&step| step <= newest);
-        let n_old = steps.len().saturating_sub(keep_last.max(1));
-        for &step in &steps[..n_old] {
-            if !is_kept(step) {
-                let gone = self.hidden(step, GONE);
-                remove_tree(&gone)?;
-                rename_dir(&self.path(step), &gone)?;
-                remove_tree(&gone)?;
-            }
+        for step in self.superfluous(newest, keep_last, is_kept)? {
+            let gone = self.hidden(step, GONE);
+            remove_tree(&gone)?;
+            rename_dir(&self.path(step), &gone)?;
+            remove_tree(&gone)?;
         }
         Ok(())
+    }
+
+    /// Removes the checkpoint of `step` where there are no renames: first the file that completes it.
+    ///
+    /// # Errors
+    /// [`StorageError`] with the path.
+    pub fn remove(&self, step: u64) -> Result<(), StorageError> {
+        remove_file(&self.path(step).join(SEAL_NAME))?;
+        remove_tree(&self.path(step))
     }
 
     /// Renames every checkpoint past `step`, good or not, latest first, since the run resumes from `step` and
@@ -237,16 +303,12 @@ impl CheckpointStore {
     }
 
     fn names(&self) -> Result<Vec<String>, StorageError> {
-        let io = |source| StorageError::io("list", &self.dir, source);
-        let entries = match std::fs::read_dir(&self.dir) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.map_err(io)?,
+        let entries = match storage::list(&self.dir) {
+            Err(error) if error.is_not_found() => return Ok(Vec::new()),
+            entries => entries?,
         };
-        let mut names = Vec::new();
-        for entry in entries {
-            names.extend(entry.map_err(io)?.file_name().to_str().map(str::to_owned));
-        }
-        Ok(names)
+        let names = entries.iter().filter_map(|entry| entry.name.to_str());
+        Ok(names.map(str::to_owned).collect())
     }
 }
 

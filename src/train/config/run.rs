@@ -12,7 +12,8 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RunConfig {
-    /// Directory of the run. Default on the command line: `--output`.
+    /// Directory of the run, or a URL (s3://, gs://, az://) that it is kept at. Default on the command line:
+    /// `--output`.
     pub output: PathBuf,
     /// Dimensions of a new model; left out if `init` names one, and optional with `branch_from`.
     pub model: Option<ModelConfig>,

@@ -245,8 +245,8 @@ fn values_out_of_range_are_refused_by_key() {
             "output is an empty one: expected a local path",
         ),
         (
-            "output=s3://bucket/run",
-            "output is s3://bucket/run: expected a directory of this machine",
+            "output=hf://owner/run",
+            "output is hf://owner/run: expected a directory, or a URL of s3://",
         ),
         (
             "data.labels=~/labels",

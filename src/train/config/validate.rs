@@ -7,7 +7,7 @@ use super::run::{
     ScheduleConfig, TrainConfig, TransitionKind,
 };
 use crate::config::check_ranges;
-use crate::storage::is_url;
+use crate::storage::working_dir;
 use crate::train::batch::MAX_TEACHERS;
 use crate::train::loss::{Gate, GateExcess, Teachers};
 use crate::train::model::SpecError;
@@ -21,7 +21,7 @@ impl RunConfig {
     /// The first such: its key, what was expected, what was found, and what to do.
     pub fn validate(&self) -> Result<(), ConfigError> {
         check_ranges(self)?;
-        check_written_here(&self.output)?;
+        check_output(&self.output)?;
         check_micro_batches(&self.train)?;
         self.check_model()?;
         check_schedule(&self.schedule, self.train.steps)?;
@@ -74,14 +74,14 @@ impl RunConfig {
     }
 }
 
-/// Checkpoints are replaced and locked as files of this machine.
-fn check_written_here(output: &Path) -> Result<(), ConfigError> {
+/// The hub has no place to work at.
+fn check_output(output: &Path) -> Result<(), ConfigError> {
     require(
-        !is_url(output),
+        working_dir(output).is_ok(),
         "output",
-        "a directory of this machine",
+        "a directory, or a URL of s3://, gs:// or az://",
         output.display(),
-        "train into a local or mounted directory, and copy the run to the store afterwards",
+        "train into one of those, and copy the model from there",
     )
 }
 

@@ -20,7 +20,7 @@ pub use names::SEAL_JSON;
 pub use onnx::{
     OnnxWeights, decoder_spec, has_onnx_data_of, onnx_data_path, onnx_model, write_onnx,
 };
-pub use read::{HfModel, find_model, n_weights, read_hf};
+pub use read::{HfModel, find_model, model_place, n_weights, read_hf};
 pub use safetensors::{Tensor, TensorMut, read_params, read_tensors, write_tensors};
 pub(in crate::train) use safetensors::{slices_of, tensors_of};
 pub(crate) use seal::seal_also;

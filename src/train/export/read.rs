@@ -29,16 +29,22 @@ pub struct HfModel {
 /// the files that are read.
 ///
 /// # Errors
-/// Neither has a `config.json`.
+/// Those of [`model_place`]; a URL that cannot be copied.
 pub fn find_model(path: &Path) -> Result<PathBuf, ExportError> {
+    Ok(local_checkpoint(&model_place(path)?)?)
+}
+
+/// The same directory where it is, on this machine or at a URL.
+///
+/// # Errors
+/// Neither holds a `config.json`.
+pub fn model_place(path: &Path) -> Result<PathBuf, ExportError> {
     for dir in [path.to_owned(), path.join("final")] {
         let config = dir.join(CONFIG_JSON);
-        match storage::is_url(&dir) {
-            true if storage::is_file(&config)? => return Ok(local_checkpoint(&dir)?),
-            true => continue,
-            false => check_is_there(&config)?,
+        if !storage::is_url(&dir) {
+            check_is_there(&config)?;
         }
-        if config.is_file() {
+        if storage::is_file(&config)? {
             return Ok(dir);
         }
     }

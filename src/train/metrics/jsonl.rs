@@ -92,7 +92,7 @@ impl MetricsWriter {
 /// # Errors
 /// An invalid line, by number; a file that cannot be read.
 pub fn read_metrics(path: &Path) -> Result<Vec<MetricsLine>, MetricsError> {
-    let bytes = std::fs::read(path).map_err(|source| StorageError::io("read", path, source))?;
+    let bytes = storage::read(path)?;
     let lines = parse(path, &bytes)?;
     Ok(lines.into_iter().map(|(_, line)| line).collect())
 }

@@ -3,6 +3,7 @@
 use super::axis::XAxis;
 use super::error::PlotError;
 use crate::figure::Point;
+use crate::storage::{is_file, resolved_path};
 use crate::train::metrics::{METRICS_NAME, MetricsLine, read_metrics};
 use std::path::{Path, PathBuf};
 
@@ -29,8 +30,7 @@ pub(super) struct Curves {
 pub(super) fn read_runs(paths: &[PathBuf], x: XAxis) -> Result<Vec<Curves>, PlotError> {
     let mut absolute = Vec::new();
     for path in paths {
-        let found = std::fs::canonicalize(path);
-        let found = found.map_err(|_| PlotError::NoRun { path: path.clone() })?;
+        let found = resolved_path(path);
         if absolute.contains(&found) {
             return Err(PlotError::Twice { path: path.clone() });
         }
@@ -43,7 +43,7 @@ pub(super) fn read_runs(paths: &[PathBuf], x: XAxis) -> Result<Vec<Curves>, Plot
 
 fn read_run(path: &Path, name: String, x: XAxis) -> Result<Curves, PlotError> {
     let metrics = path.join(METRICS_NAME);
-    if !metrics.is_file() {
+    if !is_file(&metrics)? {
         return Err(PlotError::NoRun { path: path.into() });
     }
     let curves = curves_of(name, &read_metrics(&metrics)?, x);

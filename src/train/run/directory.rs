@@ -1,8 +1,11 @@
-//! The directory of a run: its lock, and where a run starts or resumes.
+//! The directory of a run: its lock, where a run starts or resumes, and the store that it is mirrored to.
 
 use super::RunError;
+use super::attempts::Attempt;
 use super::finish::final_dir;
-use crate::storage::{self, StorageError};
+use super::mirror::Mirror;
+use super::working_copy::WorkingCopy;
+use crate::storage::{self, StorageError, is_file, is_there, make_dirs, working_dir};
 use crate::train::TrainError;
 use crate::train::checkpoint::{Checkpoint, CheckpointStore};
 use crate::train::config::RunConfig;
@@ -51,7 +54,40 @@ pub(super) struct RunDir {
     pub(super) path: PathBuf,
     pub(super) start: Start,
     pub(super) checkpoints: CheckpointStore,
+    /// Where `output` is a URL.
+    mirror: Option<Mirror>,
     _lock: File,
+}
+
+/// The directory of this machine where a run of `config` is worked on.
+///
+/// # Errors
+/// A URL that cannot be written to.
+pub fn run_dir(config: &RunConfig) -> Result<PathBuf, StorageError> {
+    working_dir(&config.output)
+}
+
+/// Where a run at a URL is worked on, ready to be started so; `None` where `output` is a directory. Tells what was
+/// copied.
+pub(super) fn open_working_copy(
+    output: &Path,
+    start: Start,
+    note: &dyn Fn(&str),
+) -> Result<Option<WorkingCopy>, TrainError> {
+    let Some(copy) = WorkingCopy::open(output)? else {
+        return Ok(None);
+    };
+    let copied = match start {
+        Start::Fresh => {
+            refuse_what_is_there(output)?;
+            copy.clear()?;
+            None
+        }
+        Start::Latest | Start::LatestInGrid => copy.fetch(None)?,
+        Start::At(step) => copy.fetch(Some(step))?,
+    };
+    copied.iter().for_each(|text| note(text));
+    Ok(Some(copy))
 }
 
 impl RunDir {
@@ -62,8 +98,7 @@ impl RunDir {
             refuse_what_is_there(path)?;
         }
         let checkpoints = CheckpointStore::of_run(path);
-        std::fs::create_dir_all(path.join("checkpoints"))
-            .map_err(|source| StorageError::io("create the directory", path, source))?;
+        make_dirs(&path.join("checkpoints"))?;
         let Some(lock) = storage::lock_file(&path.join(LOCK_NAME))? else {
             let dir = path.to_path_buf();
             return Err(RunError::Locked { dir }.into());
@@ -79,7 +114,78 @@ impl RunDir {
             start,
             path: path.to_path_buf(),
             checkpoints,
+            mirror: None,
             _lock: lock,
+        })
+    }
+
+    /// The same, mirrored from here on to the store that `copy` is of; the run resumes from its checkpoint of step
+    /// `resumed`.
+    pub(super) fn mirrored_from(
+        self,
+        copy: Option<WorkingCopy>,
+        resumed: Option<u64>,
+    ) -> Result<Self, TrainError> {
+        let mirror = copy.map(|copy| copy.claim(resumed)).transpose()?;
+        Ok(Self { mirror, ..self })
+    }
+
+    /// Where others find the run: its URL, or the directory.
+    pub(super) fn place(&self) -> &Path {
+        let mirror = self.mirror.as_ref();
+        mirror.map_or(&self.path, |mirror| &mirror.url)
+    }
+
+    /// The checkpoint of `step`, as others find it.
+    pub(super) fn place_of(&self, step: u64) -> PathBuf {
+        CheckpointStore::of_run(self.place()).path(step)
+    }
+
+    /// Puts the checkpoint of `step` into the store, where `output` is a URL.
+    pub(super) fn mirror_checkpoint(&self, step: u64) -> Result<(), TrainError> {
+        self.mirror_by(|mirror| mirror.put_checkpoint(step))
+    }
+
+    /// The same of the trained model.
+    pub(super) fn mirror_final(&self) -> Result<(), TrainError> {
+        self.mirror_by(Mirror::put_final)
+    }
+
+    fn mirror_by(
+        &self,
+        put: impl FnOnce(&Mirror) -> Result<(), TrainError>,
+    ) -> Result<(), TrainError> {
+        let Some(mirror) = &self.mirror else {
+            return Ok(());
+        };
+        put(mirror).map_err(|error| match error {
+            TrainError::Storage(source) => RunError::NotMirrored {
+                url: mirror.url.clone(),
+                dir: self.path.clone(),
+                resume: self.start.same_command(),
+                source: Box::new(source),
+            }
+            .into(),
+            error => error,
+        })
+    }
+
+    /// Removes the checkpoints up to that of `newest` that are not to be kept, here and in the store.
+    pub(super) fn retain(
+        &self,
+        newest: u64,
+        keep_last: usize,
+        is_kept: impl Fn(u64) -> bool,
+    ) -> Result<(), TrainError> {
+        let retained = self.checkpoints.retain(newest, keep_last, &is_kept);
+        retained.map_err(|source| RunError::Retain {
+            step: newest,
+            resume: self.start.same_command(),
+            source: source.without_remedy(),
+        })?;
+        self.mirror_by(|mirror| {
+            let steps = mirror.checkpoints();
+            mirror.remove(&steps.superfluous(newest, keep_last, is_kept)?)
         })
     }
 
@@ -125,11 +231,15 @@ pub(super) fn refuse_what_is_there(path: &Path) -> Result<(), TrainError> {
     if let Some(&step) = CheckpointStore::of_run(path).steps()?.last() {
         return Err(RunError::NotResumed { dir, step }.into());
     }
-    if final_dir(path).exists() {
+    if is_there(&final_dir(path))? {
         return Err(RunError::Finished { dir }.into());
     }
+    if let Some(attempt) = Attempt::last(path)? {
+        let (url, by) = (dir, attempt.name);
+        return Err(RunError::Begun { url, by }.into());
+    }
     for (name, what) in FOREIGN {
-        if path.join(name).exists() {
+        if is_file(&path.join(name))? {
             return Err(RunError::Setting {
                 key: "output",
                 expected: "a directory of its own".to_owned(),
@@ -140,7 +250,7 @@ pub(super) fn refuse_what_is_there(path: &Path) -> Result<(), TrainError> {
         }
     }
     let config = path.join(CONFIG_NAME);
-    if !config.exists() {
+    if !is_file(&config)? {
         return Ok(());
     }
     match RunConfig::read(&config, &[]) {

@@ -17,6 +17,53 @@ pub enum RunError {
         /// The directory.
         dir: PathBuf,
     },
+    /// A run in a store that another process has resumed.
+    #[error(
+        "another process ({by}) has taken over the run at {}: this one stops without writing to it again; to continue here instead, stop that process and run the same command with --resume",
+        url.display()
+    )]
+    TakenOver {
+        /// The run.
+        url: PathBuf,
+        /// Host, process and a nonce.
+        by: String,
+    },
+    /// A run in a store that has no checkpoint yet, and whose process may be alive.
+    #[error(
+        "a run was started at {} by another process ({by}), and has no checkpoint yet: if that process is no longer running, pass --resume to start over; otherwise choose another --output",
+        url.display()
+    )]
+    Begun {
+        /// The run.
+        url: PathBuf,
+        /// Host, process and a nonce.
+        by: String,
+    },
+    /// A run in a store that was not left alone while it was opened.
+    #[error(
+        "the run at {} advanced while this process was opening it: stop the process that trains there, then run the same command again",
+        url.display()
+    )]
+    Advanced {
+        /// The run.
+        url: PathBuf,
+    },
+    /// What is saved on this machine could not be put into the store.
+    #[error(
+        "cannot put the run into the store at {}; all of it is saved in {}: when that is fixed, {resume} on this machine continues from there",
+        url.display(), dir.display()
+    )]
+    NotMirrored {
+        /// The run in the store.
+        url: PathBuf,
+        /// The run on this machine.
+        dir: PathBuf,
+        /// The command that resumes.
+        resume: &'static str,
+        /// Why.
+        #[source]
+        source: Box<StorageError>,
+    },
     /// A directory with checkpoints, and no word that they are to be used.
     #[error("{} has checkpoints already, the latest at step {step}: pass --resume to resume from it, or choose another --output", dir.display())]
     NotResumed {
@@ -236,6 +283,9 @@ impl Classified for RunError {
             RunError::NotResumed { .. }
             | RunError::Finished { .. }
             | RunError::NotARun { .. }
+            // Not to be retried: the two would take the run from each other for ever.
+            | RunError::TakenOver { .. }
+            | RunError::Begun { .. }
             | RunError::OtherSources { .. }
             | RunError::Memory { .. }
             | RunError::Setting { .. } => Kind::Usage,
@@ -249,10 +299,13 @@ impl Classified for RunError {
             RunError::Data { source, .. } => source.kind(),
             RunError::Log { source, .. } => source.kind(),
             RunError::Retain { source, .. } => source.kind(),
+            RunError::NotMirrored { source, .. } => source.kind(),
             RunError::Save { source, .. } => source.kind(),
             RunError::Final { source, .. } => source.kind(),
             RunError::Interrupted { .. } => Kind::Interrupted,
-            RunError::Locked { .. } | RunError::Threads { .. } => Kind::Failed,
+            RunError::Locked { .. } | RunError::Advanced { .. } | RunError::Threads { .. } => {
+                Kind::Failed
+            }
         }
     }
 }

@@ -2,8 +2,11 @@
 
 use super::inputs::Inputs;
 use crate::interrupt::Interrupt;
-use crate::storage::{remove_tree, replace_dir};
-use crate::train::export::{ExportError, OnnxWeights, seal_also, write_hf, write_onnx};
+use crate::pretrained::CONFIG_JSON;
+use crate::storage::{copy_file, is_file, list, make_dirs, remove_tree, replace_dir};
+use crate::train::export::{
+    ExportError, OnnxWeights, check_sealed, seal_also, write_hf, write_onnx,
+};
 use crate::train::model::Params;
 use std::path::{Path, PathBuf};
 
@@ -27,7 +30,7 @@ pub(super) fn write_final(
     run_dir: &Path,
     inputs: &Inputs,
     params: &Params,
-) -> Result<PathBuf, ExportError> {
+) -> Result<(), ExportError> {
     let (part, place) = (run_dir.join(IN_WORK), final_dir(run_dir));
     remove_tree(&part)?;
     write_hf(
@@ -41,8 +44,23 @@ pub(super) fn write_final(
     for (name, hash) in write_onnx(&onnx, params, weights_of(params), &Interrupt::new())? {
         seal_also(&part, &name, hash)?;
     }
-    replace_dir(&part, &place, &run_dir.join(REPLACED))?;
-    Ok(place)
+    Ok(replace_dir(&part, &place, &run_dir.join(REPLACED))?)
+}
+
+/// Copies `final/` of the run in `from`, maybe in a store, to the run in `to`, if it is whole; checked, and whole
+/// again.
+pub(super) fn copy_final(from: &Path, to: &Path) -> Result<(), ExportError> {
+    let (from, part) = (final_dir(from), to.join(IN_WORK));
+    if !is_file(&from.join(CONFIG_JSON))? {
+        return Ok(());
+    }
+    remove_tree(&part)?;
+    make_dirs(&part)?;
+    for entry in list(&from)? {
+        copy_file(&from.join(&entry.name), &part.join(&entry.name))?;
+    }
+    check_sealed(&part)?;
+    Ok(replace_dir(&part, &final_dir(to), &to.join(REPLACED))?)
 }
 
 /// One file where protobuf allows it with some room.

@@ -19,10 +19,14 @@
 //! and position, schedules are functions of the step, and all other state is in the checkpoint.
 //! `metrics.jsonl` is first truncated to the checkpoint, so it is the same too, except for times.
 //!
+//! A run at a URL is worked on in a directory of this machine (`working_copy`), as any other, and kept in the store
+//! (`mirror`) by one process at a time (`attempts`).
+//!
 //! A branch (`branch_from`) starts at a checkpoint of another run, its trunk, as if it had been that run
 //! up to there: steps, tokens and seconds continue from the trunk's. Its `metrics.jsonl` has only its own
 //! lines; those up to the branch point are in the trunk's.
 
+mod attempts;
 mod compare;
 mod directory;
 mod error;
@@ -31,18 +35,23 @@ mod identity;
 mod inputs;
 mod log;
 mod memory;
+mod mirror;
 mod observer;
 mod origin;
 mod pace;
 mod profile;
 mod state;
 mod step;
+#[cfg(feature = "object-stores")]
+#[cfg(test)]
+mod store_tests;
 mod trainer;
 mod validation;
 mod variances;
+mod working_copy;
 
 pub use crate::interrupt::Interrupt;
-pub use directory::{CONFIG_NAME, Start};
+pub use directory::{CONFIG_NAME, Start, run_dir};
 pub use error::RunError;
 pub use identity::{corpus_identity, identity_in_plan, labelled_identity};
 pub use inputs::Inputs;
@@ -58,12 +67,13 @@ use crate::train::TrainError;
 use crate::train::config::{LabelDirs, RunConfig};
 use crate::train::data::{Coverage, Loader, LoaderPosition};
 use crate::train::ops::sgemm_peak_flops;
-use directory::RunDir;
+use directory::{RunDir, open_working_copy};
 use finish::final_dir;
 use origin::{Origin, check_trunk};
 use pace::Peak;
 use std::path::PathBuf;
 use trainer::{StartPoint, Trainer};
+use working_copy::WorkingCopy;
 
 /// More threads than any supported machine has cores.
 const MAX_THREADS: usize = 256;
@@ -172,10 +182,13 @@ pub fn run_as_of(
     interrupt: &Interrupt,
     observer: &Observer<'_>,
 ) -> Result<Outcome, TrainError> {
+    // Before anything is copied.
+    config.validate()?;
     let pool = pool_of(config.train.threads())?;
+    let copy = open_working_copy(&config.output, start, &observer.on_note)?;
     let own = recorded_labels(config, start)?;
     let then = if own.is_empty() { labels_then } else { &own };
-    pool.install(|| run_in_pool(config, then, start, interrupt, observer))
+    pool.install(|| run_in_pool(config, then, start, copy, interrupt, observer))
 }
 
 fn check_threads(n_threads: usize) -> Result<(), RunError> {
@@ -207,25 +220,27 @@ fn run_in_pool(
     config: &RunConfig,
     labels_then: &[String],
     start: Start,
+    mut copy: Option<WorkingCopy>,
     interrupt: &Interrupt,
     observer: &Observer<'_>,
 ) -> Result<Outcome, TrainError> {
     let inputs = open(config, labels_then)?;
     // Checked first: a finished run needs none of its other inputs.
-    let may_be_finished = start != Start::Fresh && final_dir(&inputs.config.output).is_dir();
-    let claimed = may_be_finished.then(|| ClaimedRun::take(&inputs, start));
+    let may_be_finished = start != Start::Fresh && final_dir(&run_dir(config)?).is_dir();
+    let claimed = may_be_finished.then(|| ClaimedRun::take(&inputs, start, copy.take()));
     let claimed = claimed.transpose()?;
     if let Some((claimed, model)) = claimed
         .as_ref()
         .and_then(|claimed| Some((claimed, claimed.finished_model()?)))
     {
         claimed.keep_sources()?;
+        claimed.dir.mirror_final()?;
         return Ok(Outcome::AlreadyFinished { model });
     }
     let prepared = Prepared::of(inputs)?;
     let claimed = match claimed {
         Some(claimed) => claimed,
-        None => ClaimedRun::take(&prepared.inputs, start)?,
+        None => ClaimedRun::take(&prepared.inputs, start, copy)?,
     };
     (observer.on_start)(&prepared.overview());
     train(prepared, claimed, interrupt, observer)
@@ -235,7 +250,7 @@ fn run_in_pool(
 fn recorded_labels(config: &RunConfig, start: Start) -> Result<Vec<String>, TrainError> {
     let own = match start {
         Start::Fresh => None,
-        Start::Latest | Start::LatestInGrid | Start::At(_) => Sources::recorded(&config.output)?,
+        Start::Latest | Start::LatestInGrid | Start::At(_) => Sources::recorded(&run_dir(config)?)?,
     };
     let of_trunk = || Sources::of_checkpoint(config.branch_from.as_deref()?);
     let sources = own.or_else(of_trunk);
@@ -250,9 +265,11 @@ struct ClaimedRun {
 }
 
 impl ClaimedRun {
-    fn take(inputs: &Inputs, start: Start) -> Result<Self, TrainError> {
-        let dir = RunDir::claim(&inputs.config.output, start)?;
+    /// Nobody else is kept from the run before it is known that this process can resume it.
+    fn take(inputs: &Inputs, start: Start, copy: Option<WorkingCopy>) -> Result<Self, TrainError> {
+        let dir = RunDir::claim(&run_dir(&inputs.config)?, start)?;
         let (origin, state) = Origin::of(inputs, &dir)?;
+        let dir = dir.mirrored_from(copy, origin.own_step())?;
         Ok(Self { dir, origin, state })
     }
 

@@ -5,7 +5,7 @@
 //! is read and never written to.
 
 use super::RunError;
-use super::directory::{RunDir, Start};
+use super::directory::{RunDir, Start, run_dir};
 use super::finish::final_dir;
 use super::inputs::Inputs;
 use super::state::TrainState;
@@ -46,14 +46,15 @@ impl Origin {
     pub(super) fn describe(&self, dir: &RunDir) -> Option<String> {
         match (dir.start, self) {
             (_, Self::Own(checkpoint)) => {
-                Some(format!("resuming from {}", checkpoint.dir.display()))
+                let place = dir.place_of(checkpoint.step);
+                Some(format!("resuming from {}", place.display()))
             }
             (_, Self::Trunk(checkpoint)) => {
                 Some(format!("branching from {}", checkpoint.dir.display()))
             }
             (Start::Latest | Start::LatestInGrid, Self::Nothing) => Some(format!(
                 "{} has no checkpoint yet: this run starts at step 0",
-                dir.path.display()
+                dir.place().display()
             )),
             _ => None,
         }
@@ -64,7 +65,7 @@ impl Origin {
     pub(super) fn finished_model(&self, dir: &RunDir, state: &TrainState) -> Option<PathBuf> {
         let has_own = matches!(self, Self::Own(_));
         let is_last = !has_own || state.step >= state.config.train.steps;
-        (is_last && dir.has_final_model()).then(|| final_dir(&dir.path))
+        (is_last && dir.has_final_model()).then(|| final_dir(dir.place()))
     }
 
     /// The checkpoint with weights and moments; `None` for new ones.
@@ -87,7 +88,7 @@ impl Origin {
 /// Refuses a branch that cannot start. Once it has checkpoints of its own, it no longer needs its
 /// trunk.
 pub(super) fn check_trunk(inputs: &Inputs) -> Result<(), TrainError> {
-    let own = CheckpointStore::of_run(&inputs.config.output);
+    let own = CheckpointStore::of_run(&run_dir(&inputs.config)?);
     if own.steps()?.is_empty() {
         open_trunk(inputs)?;
     }

@@ -3,7 +3,10 @@
 use super::RunError;
 use super::identity::{corpus_identity, labelled_identity};
 use super::inputs::Inputs;
-use crate::storage::{StorageError, checked_json, from_checked_json, hash_file, replace};
+use crate::storage::{
+    self, StorageError, checked_json, from_checked_json, hash_file, read_if_there, replace,
+    resolved_path,
+};
 use crate::train::TrainError;
 use crate::train::checkpoint::{Checkpoint, CheckpointStore};
 use crate::train::config::RunConfig;
@@ -11,7 +14,6 @@ use crate::train::data::{LabelSource, LoaderPosition, TokenSource};
 use crate::train::export::model_identity;
 use crate::train::schedule::AutoTransition;
 use serde::{Deserialize, Serialize};
-use std::io::ErrorKind;
 use std::path::Path;
 
 /// Name of the file with the hashes of a run's inputs.
@@ -195,17 +197,11 @@ impl Sources {
     /// A record that cannot be read, or is damaged.
     pub fn recorded(dir: &Path) -> Result<Option<Self>, TrainError> {
         let path = dir.join(SOURCES_NAME);
-        match std::fs::read(&path) {
-            Ok(bytes) => {
-                let read = from_checked_json(&bytes);
-                let damaged = |fault| RunError::Record {
-                    path: path.clone(),
-                    fault,
-                };
-                return Ok(Some(read.map_err(damaged)?));
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(source) => return Err(StorageError::io("read", &path, source).into()),
+        if let Some(bytes) = read_if_there(&path)? {
+            let read = from_checked_json(&bytes);
+            return Ok(Some(
+                read.map_err(|fault| RunError::Record { path, fault })?,
+            ));
         }
         let checkpoints = CheckpointStore::of_run(dir);
         let latest = checkpoints.steps()?.last().copied();
@@ -234,14 +230,14 @@ impl Sources {
         struct State {
             sources: Sources,
         }
-        let bytes = std::fs::read(dir.join("state.json")).ok()?;
+        let bytes = storage::read(&dir.join("state.json")).ok()?;
         let state: State = serde_json::from_slice(&bytes).ok()?;
         Some(state.sources)
     }
 
     /// Those of the run that the model in `dir` is of: of RUN/final, or of a checkpoint.
     pub fn of_model(dir: &Path) -> Option<Self> {
-        let dir = dir.canonicalize().ok()?;
+        let dir = resolved_path(dir);
         let in_run = || {
             let run = dir.parent().filter(|_| dir.ends_with("final"))?;
             Self::recorded(run).ok()?

@@ -1,7 +1,7 @@
 //! The loop over the steps.
 
 use super::directory::RunDir;
-use super::finish::write_final;
+use super::finish::{final_dir, write_final};
 use super::inputs::Inputs;
 use super::log::Log;
 use super::observer::{Finished, Observer};
@@ -329,24 +329,18 @@ impl<'a> Trainer<'a> {
             source: Box::new(source.without_remedy()),
         })?;
         synced.map_err(|error| self.unlogged(error))?;
+        self.dir.mirror_checkpoint(step)?;
         self.retain(step)
     }
 
     /// Removes the checkpoints up to that of `newest` that are not to be kept.
     fn retain(&self, newest: u64) -> Result<(), TrainError> {
-        let (step, resume) = (newest, self.same_command());
         let keep = &self.inputs.config.checkpoint;
-        let checkpoints = &self.dir.checkpoints;
         let is_kept = |step: u64| {
             keep.keep_steps.contains(&step)
                 || (keep.keep_every > 0 && step.is_multiple_of(keep.keep_every))
         };
-        let retained = checkpoints.retain(step, keep.keep_last, is_kept);
-        Ok(retained.map_err(|source| RunError::Retain {
-            step,
-            resume,
-            source: source.without_remedy(),
-        })?)
+        self.dir.retain(newest, keep.keep_last, is_kept)
     }
 
     /// Saves the steps done, unless that was done already. The log is made durable first, but a
@@ -373,13 +367,21 @@ impl<'a> Trainer<'a> {
     /// removed: after a divergence an older checkpoint may be the better one.
     fn save_before_stop(&mut self) -> String {
         match self.save_state() {
-            Ok(_) => self.saved(),
+            Ok(_) => self.mirror_before_stop(),
             Err(error) => format!(
                 "{}, as that of step {} could not be saved ({})",
                 self.kept(),
                 self.state.step,
                 with_causes(&error.without_remedy())
             ),
+        }
+    }
+
+    fn mirror_before_stop(&self) -> String {
+        let kept = self.last_saved.map(|step| self.dir.mirror_checkpoint(step));
+        match kept.transpose() {
+            Ok(_) => self.saved(),
+            Err(error) => format!("{}, but {}", self.kept(), with_causes(&error)),
         }
     }
 
@@ -458,7 +460,7 @@ impl<'a> Trainer<'a> {
         match from {
             Some(step) => format!(
                 "start a new run, with another --output, from that checkpoint or an earlier one (init = {:?} instead of [model]) and with {settings}",
-                self.dir.checkpoints.path(step)
+                self.dir.place_of(step)
             ),
             None => format!("start a new run, with another --output, and with {settings}"),
         }
@@ -473,7 +475,7 @@ impl<'a> Trainer<'a> {
 
     fn saved(&self) -> String {
         match self.last_saved {
-            Some(step) => format!("{} is saved", self.dir.checkpoints.path(step).display()),
+            Some(step) => format!("{} is saved", self.dir.place_of(step).display()),
             None => "nothing was trained yet, so no checkpoint was saved".to_owned(),
         }
     }
@@ -486,17 +488,18 @@ impl<'a> Trainer<'a> {
         drop((self.optimizer, self.loader, self.validation));
         let params = self.network.into_params();
         let written = write_final(&self.dir.path, self.inputs, &params);
-        let model = written.map_err(|source| RunError::Final {
+        written.map_err(|source| RunError::Final {
             n_steps: self.state.step,
             saved,
             resume,
             source: Box::new(source.without_remedy()),
         })?;
+        self.dir.mirror_final()?;
         if let Some(snapshot) = self.last_step {
             (self.observer.on_progress)(&snapshot.as_last(self.last_validation.as_ref()));
         }
         Ok(Finished {
-            model,
+            model: final_dir(self.dir.place()),
             n_steps: self.state.step,
             n_tokens: self.state.n_tokens,
             seconds: self.state.seconds,

@@ -106,12 +106,12 @@ fn print(
 ) -> Result<()> {
     if args.json.is_asked {
         let mut json = serde_json::to_value(report).expect("plain fields");
-        json["model"] = opened.dir.display().to_string().into();
+        json["model"] = opened.place.display().to_string().into();
         json["labels"] = labels.dir().display().to_string().into();
         print::json(&json, false)?;
         return Ok(());
     }
-    out!("model        {}", opened.dir.display());
+    out!("model        {}", opened.place.display());
     out!("labels       {}", labels.dir().display());
     out!("sequences    {}", report.n_sequences);
     out!("targets      {}", report.n_targets);

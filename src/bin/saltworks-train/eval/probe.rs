@@ -103,7 +103,7 @@ fn print(
 ) -> Result<()> {
     if args.json.is_asked {
         let json = json!({
-            "model": opened.dir.display().to_string(),
+            "model": opened.place.display().to_string(),
             "probe": "copy",
             "seed": options.seed,
             "n_sequences": options.n_sequences,
@@ -113,7 +113,7 @@ fn print(
         print::json(&json, false)?;
         return Ok(());
     }
-    out!("model        {}", opened.dir.display());
+    out!("model        {}", opened.place.display());
     out!(
         "probe        copy: {} sequences of random ids of each length, each repeated once",
         options.n_sequences

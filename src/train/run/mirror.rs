@@ -1,0 +1,150 @@
+//! The run in the store: what a run in a directory has, put there as it is finished.
+//!
+//! Objects are whole or not there, but a checkpoint is several of them. So its `checkpoint.json` is put last, after
+//! all other files of the checkpoint and after the logs up to it, and only then do older checkpoints go, each by its
+//! `checkpoint.json` first. Whoever looks, at any moment, finds with the newest checkpoint that has a
+//! `checkpoint.json` all that a run needs to resume from it. `final/` gets its `config.json` last in the same way.
+
+use super::attempts::Attempt;
+use super::finish::final_dir;
+use crate::pretrained::CONFIG_JSON;
+use crate::storage::{
+    StorageError, copy_file, is_file, list, read_if_there, remove_file, remove_tree,
+};
+use crate::train::TrainError;
+use crate::train::checkpoint::{CheckpointStore, SEAL_NAME};
+use crate::train::export::SEAL_JSON;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+/// A directory with hashes of its files in one of them, and the one that is put last.
+struct Sealed {
+    from: PathBuf,
+    to: PathBuf,
+    hashes: &'static str,
+    last: &'static str,
+}
+
+/// The run at a URL, which this process writes to.
+#[derive(Debug)]
+pub(super) struct Mirror {
+    /// The run in the store.
+    pub(super) url: PathBuf,
+    dir: PathBuf,
+    attempt: Attempt,
+    /// Of the directory: held as long as it is worked in.
+    _lock: File,
+}
+
+impl Mirror {
+    pub(super) fn new(url: PathBuf, dir: PathBuf, attempt: Attempt, lock: File) -> Self {
+        Self {
+            url,
+            dir,
+            attempt,
+            _lock: lock,
+        }
+    }
+
+    /// Puts the checkpoint of `step` with the logs up to it, unless it is there. Later ones are not of this process:
+    /// the logs would lack their steps.
+    ///
+    /// # Errors
+    /// Another process that has taken over; the store's.
+    pub(super) fn put_checkpoint(&self, step: u64) -> Result<(), TrainError> {
+        self.remove_after(Some(step))?;
+        self.put(&Sealed {
+            from: CheckpointStore::of_run(&self.dir).path(step),
+            to: self.checkpoints().path(step),
+            hashes: SEAL_NAME,
+            last: SEAL_NAME,
+        })
+    }
+
+    /// Puts the trained model with the rest of the logs, unless it is there.
+    ///
+    /// # Errors
+    /// As [`Mirror::put_checkpoint`].
+    pub(super) fn put_final(&self) -> Result<(), TrainError> {
+        self.put(&Sealed {
+            from: final_dir(&self.dir),
+            to: final_dir(&self.url),
+            hashes: SEAL_JSON,
+            last: CONFIG_JSON,
+        })
+    }
+
+    /// Removes what the store has of checkpoints after `step`, the newest first, or of any.
+    ///
+    /// # Errors
+    /// As [`Mirror::put_checkpoint`].
+    pub(super) fn remove_after(&self, step: Option<u64>) -> Result<(), TrainError> {
+        let mut later = self.checkpoints().steps()?;
+        later.retain(|&other| Some(other) > step);
+        later.reverse();
+        self.remove(&later)
+    }
+
+    /// Removes the checkpoints of `steps` from the store.
+    ///
+    /// # Errors
+    /// As [`Mirror::put_checkpoint`].
+    pub(super) fn remove(&self, steps: &[u64]) -> Result<(), TrainError> {
+        self.attempt.check()?;
+        for &step in steps {
+            self.checkpoints().remove(step)?;
+        }
+        Ok(())
+    }
+
+    /// Those in the store.
+    pub(super) fn checkpoints(&self) -> CheckpointStore {
+        CheckpointStore::of_run(&self.url)
+    }
+
+    fn put(&self, sealed: &Sealed) -> Result<(), TrainError> {
+        self.attempt.check()?;
+        if sealed.is_put()? {
+            return Ok(());
+        }
+        copy_files(&self.dir, &self.url)?;
+        sealed.put_all_but_last()?;
+        // A large checkpoint takes its time.
+        self.attempt.check()?;
+        Ok(sealed.put_last()?)
+    }
+}
+
+/// Copies what a run has beside checkpoints and the trained model, as it is now: configuration, logs and records.
+pub(super) fn copy_files(from: &Path, to: &Path) -> Result<(), StorageError> {
+    for entry in list(from)? {
+        let is_hidden = entry.name.to_string_lossy().starts_with('.');
+        if !entry.is_dir && !is_hidden {
+            copy_file(&from.join(&entry.name), &to.join(&entry.name))?;
+        }
+    }
+    Ok(())
+}
+
+impl Sealed {
+    /// Whether all of it is there, with the same bytes by their hashes.
+    fn is_put(&self) -> Result<bool, StorageError> {
+        let hashes = |dir: &Path| read_if_there(&dir.join(self.hashes));
+        Ok(is_file(&self.to.join(self.last))? && hashes(&self.to)? == hashes(&self.from)?)
+    }
+
+    /// Instead of what is there.
+    fn put_all_but_last(&self) -> Result<(), StorageError> {
+        remove_file(&self.to.join(self.last))?;
+        remove_tree(&self.to)?;
+        let names = list(&self.from)?.into_iter().map(|entry| entry.name);
+        for name in names.filter(|name| name != self.last) {
+            copy_file(&self.from.join(&name), &self.to.join(&name))?;
+        }
+        Ok(())
+    }
+
+    fn put_last(&self) -> Result<(), StorageError> {
+        copy_file(&self.from.join(self.last), &self.to.join(self.last))
+    }
+}

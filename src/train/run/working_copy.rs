@@ -1,0 +1,109 @@
+//! The directory of this machine where a run is worked on whose `output` is a URL: made like the run in the store,
+//! or found to be that already.
+
+use super::RunError;
+use super::attempts::{Attempt, add_own, is_own};
+use super::finish::copy_final;
+use super::mirror::{Mirror, copy_files};
+use crate::storage::{
+    StorageError, check_writable, is_url, lock_file, make_dirs, remove_tree, unique_name,
+    working_dir,
+};
+use crate::train::TrainError;
+use crate::train::checkpoint::CheckpointStore;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+/// A directory that no other process of this machine has, and what the store had when it was opened.
+#[derive(Debug)]
+pub(super) struct WorkingCopy {
+    url: PathBuf,
+    dir: PathBuf,
+    last: Option<Attempt>,
+    /// Step of the newest checkpoint that is whole.
+    newest: Option<u64>,
+    lock: File,
+}
+
+impl WorkingCopy {
+    /// That of the run at `output`; `None` of one in a directory, which needs no other.
+    ///
+    /// # Errors
+    /// A store that cannot be written to; a directory that another process has.
+    pub(super) fn open(output: &Path) -> Result<Option<Self>, TrainError> {
+        if !is_url(output) {
+            return Ok(None);
+        }
+        check_writable(output)?;
+        let dir = working_dir(output)?;
+        make_dirs(&dir)?;
+        let Some(lock) = lock_file(&dir.with_extension("lock"))? else {
+            let dir = output.to_owned();
+            return Err(RunError::Locked { dir }.into());
+        };
+        Ok(Some(Self {
+            url: output.to_owned(),
+            // Before the checkpoints: one that comes in between is noticed when the next number is taken.
+            last: Attempt::last(output)?,
+            newest: CheckpointStore::of_run(output).newest_sealed()?,
+            dir,
+            lock,
+        }))
+    }
+
+    /// Removes what an earlier run at this URL left here.
+    pub(super) fn clear(&self) -> Result<(), StorageError> {
+        remove_tree(&self.dir)?;
+        make_dirs(&self.dir)
+    }
+
+    /// Copies from the store what a run needs that resumes from the checkpoint of step `wanted`, or from the newest,
+    /// unless it is here. Tells which checkpoint was copied.
+    ///
+    /// # Errors
+    /// A checkpoint that is not there or is damaged; the store's.
+    pub(super) fn fetch(&self, wanted: Option<u64>) -> Result<Option<String>, TrainError> {
+        let here = CheckpointStore::of_run(&self.dir);
+        if !self.is_current(&here)? {
+            self.clear()?;
+            copy_files(&self.url, &self.dir)?;
+            copy_final(&self.url, &self.dir)?;
+        }
+        let missing = match wanted.or(self.newest) {
+            Some(step) if !here.steps()?.contains(&step) => step,
+            _ => return Ok(None),
+        };
+        here.copy_from(&CheckpointStore::of_run(&self.url), missing)?;
+        let (url, dir) = (self.url.display(), self.dir.display());
+        Ok(Some(format!(
+            "copied step-{missing} of {url} to {dir}, the working directory on this machine"
+        )))
+    }
+
+    /// Whether nobody has written to the store since a process of this machine did. The directory may be ahead.
+    fn is_current(&self, here: &CheckpointStore) -> Result<bool, StorageError> {
+        let is_own = match &self.last {
+            Some(last) => is_own(&self.dir, &last.name)?,
+            None => self.newest.is_none(),
+        };
+        Ok(is_own && self.newest <= here.steps()?.last().copied())
+    }
+
+    /// Makes this process the one that writes to the store, which resumes from its checkpoint of step `resumed`. The
+    /// store gets that, and what is past it goes: half of a checkpoint, or those that the run goes back behind.
+    ///
+    /// # Errors
+    /// Another process that came first, or that has gone on since the store was looked at; the store's.
+    pub(super) fn claim(self, resumed: Option<u64>) -> Result<Mirror, TrainError> {
+        let name = unique_name();
+        add_own(&self.dir, &name)?;
+        let attempt = Attempt::take(&self.url, self.last.as_ref(), &name)?;
+        if CheckpointStore::of_run(&self.url).newest_sealed()? != self.newest {
+            return Err(RunError::Advanced { url: self.url }.into());
+        }
+        let mirror = Mirror::new(self.url, self.dir, attempt, self.lock);
+        mirror.remove_after(resumed)?;
+        resumed.map_or(Ok(()), |step| mirror.put_checkpoint(step))?;
+        Ok(mirror)
+    }
+}
