@@ -113,7 +113,7 @@ fn examine(
     let view = view_of(corpus, config)?;
     let texts = examined_texts(&view, vocab_size)?;
     let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
-    let misfits = teacher.examine(&texts)?;
+    let misfits = teacher.examine(&texts, vocab_size)?;
     match misfits.first() {
         Some(misfit) if !config.options.allow_any_teacher => Err(TeacherError::Misfit {
             model: config.teacher.clone(),

@@ -7,6 +7,7 @@
 //! A request to a store takes as long as some 100 KiB on their way. So whoever knows what comes next says so
 //! ([`Source::fetch`]), and what lies close together comes in one request; other reads bring what follows them.
 
+use super::files::open_regular;
 use super::hub;
 use super::location::{Location, locate};
 use super::object::{self, Object};
@@ -80,7 +81,7 @@ impl Source {
             }
         };
         fault::check_read().map_err(io)?;
-        let file = File::open(local).map_err(io)?;
+        let file = open_regular(&local).map_err(io)?;
         let metadata = file.metadata().map_err(io)?;
         if metadata.is_dir() {
             return Err(io(io::Error::from(io::ErrorKind::IsADirectory)));

@@ -3,6 +3,7 @@
 use super::choice::ReduceChoice;
 use super::cuda::CudaError;
 use super::misfit::Misfit;
+use super::model::is_past_embedding;
 use super::search::{Searched, list_searched};
 use crate::error::{Classified, Kind};
 use crate::onnx::OnnxError;
@@ -248,6 +249,7 @@ impl Classified for TeacherError {
             Self::Signals(error) => error.kind(),
             Self::Cuda(error) => error.kind(),
             Self::Cancelled => Kind::Interrupted,
+            Self::Run { source, .. } if is_past_embedding(source.message()) => Kind::Usage,
             Self::Run { .. }
             | Self::HeadOutput { .. }
             | Self::Fingerprint { .. }

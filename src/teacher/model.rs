@@ -126,6 +126,11 @@ fn select_outputs(names: &[&str]) -> Result<RunOptions<HasSelectedOutputs>, ort:
     Ok(RunOptions::new()?.with_outputs(selected))
 }
 
+/// Whether a lookup by an id failed, as far as the message tells.
+pub(super) fn is_past_embedding(message: &str) -> bool {
+    message.contains("Gather node") && message.contains("out of data bounds")
+}
+
 /// A run that was terminated is a cancellation, not a failure of the model.
 pub(super) fn run_error(
     canceller: &Canceller,
@@ -137,6 +142,7 @@ pub(super) fn run_error(
         return TeacherError::Cancelled;
     }
     let hint = match limit {
+        _ if is_past_embedding(source.message()) => "; its output has ids that its embedding lacks: pass the tokenizer that made the tokens with --tokenizer, and --mask-vocab-padding".to_owned(),
         Some(limit) if width > limit as usize => {
             format!("; its configuration allows {limit} tokens: lower --seq-len")
         }

@@ -239,7 +239,7 @@ pub enum TokensError {
         path: PathBuf,
     },
     /// A path that holds no token corpus.
-    #[error("{} contains no tokens: give a directory made by `saltworks tokenize`, a Megatron .bin/.idx, a raw .bin or .npy, or a .parquet with a list column `input_ids`", path.display())]
+    #[error("{} is not recognised as tokens: give a directory made by `saltworks tokenize`, a Megatron .bin/.idx, a raw .bin or .npy, or a .parquet with a list column `input_ids` (a file of ids under another name, such as datatrove's .ds: --tokens-format nanogpt)", path.display())]
     NotACorpus {
         /// The path.
         path: PathBuf,

@@ -94,7 +94,14 @@ impl RawFile {
             false => None,
         };
         let local = storage::local_copy(path)?;
-        let file = File::open(local).map_err(TokensError::io("open", path))?;
+        let file = match storage::open_regular(&local) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                return Err(TokensError::NotACorpus {
+                    path: path.to_path_buf(),
+                });
+            }
+            opened => opened.map_err(TokensError::io("open", path))?,
+        };
         let metadata = file.metadata().map_err(TokensError::io("read", path))?;
         if !metadata.is_file() {
             return Err(TokensError::NotACorpus {

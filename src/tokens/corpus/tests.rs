@@ -921,7 +921,7 @@ fn parquet_files_of_a_folder_or_a_glob_are_one_corpus_in_the_order_of_their_name
     fs::write(path("train.bin"), [0; 8]).unwrap();
     assert!(error(dir.path()).contains("contains train.bin as well as Parquet files"));
     assert!(error(&path("*")).contains("as well as Parquet files"));
-    assert!(error(&path("c*.parquet")).contains("contains no tokens"));
+    assert!(error(&path("c*.parquet")).contains("is not recognised as tokens"));
     fs::remove_file(path("train.bin")).unwrap();
     // The second file has no mask: padding would be left out of the first alone.
     let masked = [
