@@ -142,6 +142,16 @@ pub enum TokensError {
         /// The type that fits.
         fits: &'static str,
     },
+    /// Ids of another type than a header or an index says.
+    #[error("{}: it says that its ids are {read_as}, but every second one is 0 or very small wherever the file was sampled, as if they were written as {fits}: write the tokens again with that type", path.display())]
+    WidthOfHeader {
+        /// The token file.
+        path: PathBuf,
+        /// The type that it says.
+        read_as: &'static str,
+        /// The type that fits.
+        fits: &'static str,
+    },
     /// A file of another kind.
     #[error("{} is {what}, not a token file: {remedy}", path.display())]
     Foreign {

@@ -137,6 +137,25 @@ impl RawFile {
     }
 }
 
+impl TokenFile {
+    /// How many ids at the end are 0.
+    pub(super) fn n_zeros_at_end(&self) -> Result<u64, TokensError> {
+        let mut end = self.n_tokens;
+        let mut ids = vec![0; SCAN_BLOCK];
+        while end > 0 {
+            let n = end.min(SCAN_BLOCK as u64);
+            let block = &mut ids[..n as usize];
+            self.copy(end - n, block)?;
+            let n_zeros = block.iter().rev().take_while(|&&id| id == 0).count() as u64;
+            end -= n_zeros;
+            if n_zeros < n {
+                break;
+            }
+        }
+        Ok(self.n_tokens - end)
+    }
+}
+
 /// Maps a file that exists under a name, for as long as it takes to copy what is needed.
 pub(super) fn map_file(path: &Path) -> Result<Mmap, TokensError> {
     let RawFile { file, .. } = RawFile::open(path)?;

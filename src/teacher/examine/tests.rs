@@ -186,8 +186,25 @@ fn a_model_that_looks_ahead_only_where_it_is_long_is_no_teacher() {
 #[test]
 fn an_output_layer_that_is_wider_than_the_embedding_is_tried_on_ids_of_the_tokens() {
     let mut teacher = teacher(&samples::padded_head());
+    let error = teacher.examine(&[&TEXT], u32::MAX).unwrap_err();
+    assert!(
+        error.to_string().contains("--mask-vocab-padding"),
+        "{error}"
+    );
+    assert_eq!(
+        crate::error::Classified::kind(&error),
+        crate::error::Kind::Usage
+    );
     assert_eq!(teacher.examine(&[&TEXT], 16).unwrap(), []);
     assert!(!teacher.info().calls.is_alone, "{:?}", teacher.info().notes);
+}
+
+#[test]
+fn a_teacher_that_does_not_predict_the_text_is_remarked_on_and_kept() {
+    let mut teacher = teacher(&Sample::default().build());
+    assert_eq!(teacher.examine(&[&TEXT], u32::MAX).unwrap(), []);
+    let notes = teacher.info().notes.join("; ");
+    assert!(notes.contains("no better than chance"), "{notes}");
 }
 
 #[test]
