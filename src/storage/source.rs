@@ -81,7 +81,7 @@ impl Source {
             }
         };
         fault::check_read().map_err(io)?;
-        let file = open_regular(&local).map_err(io)?;
+        let file = open_regular(local).map_err(io)?;
         let metadata = file.metadata().map_err(io)?;
         if metadata.is_dir() {
             return Err(io(io::Error::from(io::ErrorKind::IsADirectory)));

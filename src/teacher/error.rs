@@ -3,7 +3,6 @@
 use super::choice::ReduceChoice;
 use super::cuda::CudaError;
 use super::misfit::Misfit;
-use super::model::is_past_embedding;
 use super::search::{Searched, list_searched};
 use crate::error::{Classified, Kind};
 use crate::onnx::OnnxError;
@@ -233,6 +232,11 @@ const PASSING_FAULTS: [&str; 5] = ["memory", "alloc", "CUDA", "CUBLAS", "CUDNN"]
 pub(super) fn is_passing_fault(error: &ort::Error) -> bool {
     let message = error.message();
     PASSING_FAULTS.iter().any(|fault| message.contains(fault))
+}
+
+/// Whether a lookup by an id failed, as far as the message tells.
+pub(super) fn is_past_embedding(message: &str) -> bool {
+    message.contains("Gather node") && message.contains("out of data bounds")
 }
 
 impl TeacherError {

@@ -3,7 +3,7 @@
 use super::calls::TokenBatch;
 use super::cancel::Canceller;
 use super::device::DeviceChoice;
-use super::error::TeacherError;
+use super::error::{TeacherError, is_past_embedding};
 use super::feeds::{Feeds, RunShape, run_shape};
 use super::logits::LogitsView;
 use super::open::{Source, open_error, open_session};
@@ -124,11 +124,6 @@ fn select_outputs(names: &[&str]) -> Result<RunOptions<HasSelectedOutputs>, ort:
     let none = OutputSelector::no_default();
     let selected = names.iter().fold(none, |some, name| some.with(*name));
     Ok(RunOptions::new()?.with_outputs(selected))
-}
-
-/// Whether a lookup by an id failed, as far as the message tells.
-pub(super) fn is_past_embedding(message: &str) -> bool {
-    message.contains("Gather node") && message.contains("out of data bounds")
 }
 
 /// A run that was terminated is a cancellation, not a failure of the model.
