@@ -73,6 +73,21 @@ fn models_that_run_but_are_no_teachers() {
 }
 
 #[test]
+fn an_output_layer_that_is_wider_than_the_embedding_needs_the_tokenizer() {
+    let inputs = small_vocabulary(&samples::padded_head());
+    let words = ["its embedding lacks", "--tokenizer", "--mask-vocab-padding"];
+    refused(&inputs, &mut inputs.label("labels"), USAGE, &words);
+}
+
+#[test]
+fn a_teacher_that_does_not_predict_the_text_is_said_aloud() {
+    let inputs = small_vocabulary(&Sample::default().build());
+    let said = succeed(&mut inputs.label("labels"));
+    let said = String::from_utf8(said.stderr).unwrap();
+    assert!(said.contains("on 62 tokens of your text"), "{said}");
+}
+
+#[test]
 fn a_misfit_that_a_user_insists_on_is_recorded_and_verified() {
     let inputs = small_vocabulary(&samples::misfit(samples::Misfit::NotCausal));
     let mut label = inputs.label("labels");

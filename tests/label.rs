@@ -326,12 +326,10 @@ fn a_finished_set_is_extended_by_another_range() {
 fn sigterm_is_heard_while_the_inputs_are_opened() {
     let inputs = Inputs::new(500);
     // Opening a pipe that nobody writes to takes for ever, as a hung file system does.
-    std::fs::remove_file(inputs.path("teacher.onnx")).unwrap();
-    let pipe = Command::new("mkfifo")
-        .arg(inputs.path("teacher.onnx"))
-        .status();
-    assert!(pipe.unwrap().success());
-    let mut child = spawn(&mut inputs.label("labels"));
+    let pipe = inputs.path("pipe.json");
+    let made = Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let mut child = spawn(inputs.label("labels").arg("--tokenizer").arg(&pipe));
     std::thread::sleep(Duration::from_millis(500));
     assert!(child.try_wait().unwrap().is_none(), "it should be waiting");
     signal(&child, libc::SIGTERM);

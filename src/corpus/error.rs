@@ -119,6 +119,18 @@ pub enum CorpusError {
         /// Offset of the first bad byte from the start of the decompressed file.
         byte_offset: u64,
     },
+    /// Zero bytes in the place of text.
+    #[error(
+        "{location}: {n_bytes} zero bytes in a row at byte {byte_offset} of the (decompressed) file, where text is expected: the file was not written or fetched whole; fetch or write it again"
+    )]
+    Hole {
+        /// The file.
+        location: Location,
+        /// Offset of the first.
+        byte_offset: u64,
+        /// How many.
+        n_bytes: u64,
+    },
     /// A line that is not JSON.
     #[error(
         "{location}: invalid JSON at column {column} ({reason}): correct the line, or skip such lines with --skip-bad-lines"
@@ -167,13 +179,16 @@ pub enum CorpusError {
     },
     /// A document without its text.
     #[error(
-        "{location}: no field `{field}`: choose the field with --text-field, or skip such lines with --skip-bad-lines"
+        "{location}: no field `{field}` ({}): choose the field with --text-field, or skip such lines with --skip-bad-lines",
+        if fields.is_empty() { "the object is empty".to_owned() } else { format!("it has {fields}") }
     )]
     MissingField {
         /// The line.
         location: Location,
         /// The field looked for.
         field: String,
+        /// The fields that are there, as messages show them.
+        fields: String,
     },
     /// A document whose text is not a string.
     #[error(
@@ -208,8 +223,9 @@ pub enum CorpusError {
     Storage(#[from] StorageError),
     /// A Parquet file that cannot be read.
     #[error(
-        "{} cannot be read as Parquet, near row {row}: write the file again",
-        shown(path)
+        "{} cannot be read as Parquet, near row {row}: {}",
+        shown(path),
+        parquet_remedy(source)
     )]
     Parquet {
         /// The file.
@@ -233,6 +249,19 @@ pub enum CorpusError {
         /// The columns that are there.
         columns: String,
     },
+    /// A Parquet file with several columns of one name.
+    #[error(
+        "{} has {n} columns `{field}`, expected one: rename or drop the others",
+        shown(path)
+    )]
+    RepeatedColumn {
+        /// The file.
+        path: PathBuf,
+        /// Their name.
+        field: String,
+        /// How many.
+        n: usize,
+    },
     /// A Parquet column that is not text.
     #[error(
         "{}: column `{field}` is {got}, expected a string column: choose the column with --text-field",
@@ -246,6 +275,14 @@ pub enum CorpusError {
         /// Its Arrow type.
         got: String,
     },
+}
+
+/// What to do about a file that is not readable Parquet.
+fn parquet_remedy(source: &::parquet::errors::ParquetError) -> &'static str {
+    match source.to_string().contains("encrypt") {
+        true => "it is encrypted: decrypt it first",
+        false => "write the file again",
+    }
 }
 
 impl CorpusError {
@@ -264,6 +301,7 @@ impl CorpusError {
             self,
             CorpusError::InvalidUtf8 { .. }
                 | CorpusError::BrokenJson { .. }
+                | CorpusError::Hole { .. }
                 | CorpusError::LoneSurrogate { .. }
                 | CorpusError::NotAnObject { .. }
                 | CorpusError::MissingField { .. }
@@ -288,6 +326,7 @@ impl Classified for CorpusError {
             | CorpusError::ZstdWindow { .. }
             | CorpusError::FieldTaken { .. }
             | CorpusError::MissingColumn { .. }
+            | CorpusError::RepeatedColumn { .. }
             | CorpusError::WrongColumnType { .. } => Kind::Usage,
             _ => Kind::BadData,
         }

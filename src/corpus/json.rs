@@ -87,6 +87,25 @@ pub(super) fn parse_line(line: &[u8], fields: &[&str]) -> Result<Line, Fault> {
     }
 }
 
+/// The keys of a line that is an object, `n_most` at most, and whether these are all.
+pub(super) fn keys(line: &[u8], n_most: usize) -> (Vec<String>, bool) {
+    let mut scanner = Scanner { line, at: 0 };
+    let mut keys = Vec::new();
+    scanner.skip_space();
+    scanner.at += 1;
+    scanner.skip_space();
+    while let Ok(Value::Text { inside, .. }) = scanner.key() {
+        if keys.len() == n_most {
+            return (keys, false);
+        }
+        keys.push(String::from_utf8_lossy(&line[inside]).into_owned());
+        if scanner.value().is_err() || scanner.is_last(b'}').unwrap_or(true) {
+            break;
+        }
+    }
+    (keys, true)
+}
+
 struct Scanner<'a> {
     line: &'a [u8],
     at: usize,

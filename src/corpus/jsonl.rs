@@ -14,6 +14,20 @@ use std::sync::Arc;
 /// A longer line hands its own buffer to its document, which is then in memory only once.
 const LONG_LINE_BYTES: usize = 1 << 20;
 
+/// Fields that are named where one is missing.
+const N_SHOWN_KEYS: usize = 8;
+
+/// What stands at a place where the text of JSON cannot go on, if it cannot be seen.
+fn oddity(rest: &[u8]) -> Option<&'static str> {
+    match rest {
+        [0xef, 0xbb, 0xbf, ..] => {
+            Some("a byte order mark stands here, as where files were joined: remove it")
+        }
+        [0, ..] => Some("a zero byte stands here, as where a file was not written whole"),
+        _ => None,
+    }
+}
+
 /// Documents of one stream of JSON lines.
 pub struct JsonlReader<R> {
     lines: LineReader<R>,
@@ -100,8 +114,17 @@ impl<R: BufRead> JsonlReader<R> {
             None => Err(CorpusError::MissingField {
                 location: self.location(),
                 field: field(),
+                fields: self.shown_keys(),
             }),
         }
+    }
+
+    /// The first fields of the line, for a message.
+    fn shown_keys(&self) -> String {
+        let (keys, is_all) = json::keys(&self.line, N_SHOWN_KEYS);
+        let quoted = |key: &String| format!("`{key}`");
+        let shown = keys.iter().map(quoted).collect::<Vec<_>>().join(", ");
+        if is_all { shown } else { shown + ", ..." }
     }
 
     /// The wanted fields, without duplicates.
@@ -200,7 +223,7 @@ impl<R: BufRead> JsonlReader<R> {
         CorpusError::BrokenJson {
             location: self.location(),
             column: fault.at + 1,
-            reason: fault.reason,
+            reason: oddity(&self.line[fault.at..]).unwrap_or(fault.reason),
         }
     }
 

@@ -38,6 +38,7 @@ mod parquet;
 mod records;
 mod sniff;
 mod source;
+mod splits;
 #[cfg(feature = "object-stores")]
 #[cfg(test)]
 mod stored;
@@ -56,6 +57,7 @@ pub use inputs::{InputFiles, LeftOut, expand_inputs};
 pub use jsonl::JsonlReader;
 pub use location::{Location, Position};
 pub use records::{RawContents, RawFile, RawLine, RawLines, RawText};
+pub use splits::mixed_splits;
 
 /// Longest document that is read, bytes. A longer one is more likely a file without line ends.
 pub const MAX_DOCUMENT_BYTES: u64 = 1 << 30;

@@ -171,6 +171,14 @@ fn check_text_column(fields: &Fields, path: &Path, field: &str) -> Result<(), Co
             columns: names.join(", "),
         });
     };
+    let n = fields.iter().filter(|known| known.name() == field).count();
+    if n > 1 {
+        return Err(CorpusError::RepeatedColumn {
+            path: path.to_path_buf(),
+            field: field.to_owned(),
+            n,
+        });
+    }
     match found.data_type() {
         DataType::Utf8 => Ok(()),
         other => Err(CorpusError::WrongColumnType {

@@ -1,6 +1,7 @@
 //! What a file holds, according to its first bytes.
 
 use super::format::{Compression, DocumentFormat};
+use super::json;
 
 /// Bytes examined at the beginning.
 pub(super) const HEAD_BYTES: usize = 4096;
@@ -14,15 +15,13 @@ pub(super) struct Foreign {
 
 const UNPACK: &str = "unpack it and give the files inside";
 const TO_UTF8: &str = "convert it to UTF-8, as with `iconv -f UTF-16 -t UTF-8`";
+const FROM_UTF32: &str = "convert it to UTF-8, as with `iconv -f UTF-32 -t UTF-8`";
 const EXTRACT: &str = "extract its text first";
 const NOT_TEXT: &str = "leave it out, or give the text itself";
 
 const MAGICS: &[(&[u8], &str, &str)] = &[
-    (
-        b"\xff\xfe\0\0",
-        "UTF-32 text",
-        "convert it to UTF-8, as with `iconv -f UTF-32 -t UTF-8`",
-    ),
+    (b"\xff\xfe\0\0", "UTF-32 text", FROM_UTF32),
+    (b"\0\0\xfe\xff", "UTF-32 text", FROM_UTF32),
     (b"\xff\xfe", "UTF-16 text", TO_UTF8),
     (b"\xfe\xff", "UTF-16 text", TO_UTF8),
     (b"PK\x03\x04", "a zip archive", UNPACK),
@@ -114,6 +113,9 @@ pub(super) fn foreign(head: &[u8]) -> Option<Foreign> {
     if head.len() >= 16 && head.iter().all(|&byte| byte == 0) {
         return of("nothing but zero bytes", "fetch or write the file again");
     }
+    if is_four_bytes_wide(head) {
+        return of("UTF-32 text", FROM_UTF32);
+    }
     if is_wide(head) {
         return of("UTF-16 text", TO_UTF8);
     }
@@ -141,6 +143,34 @@ fn is_wide(head: &[u8]) -> bool {
         && ((n_zero(1) >= most && n_zero(0) <= few) || (n_zero(0) >= most && n_zero(1) <= few))
 }
 
+/// UTF-32 without a byte order mark: of every four bytes, three are nearly always zero.
+fn is_four_bytes_wide(head: &[u8]) -> bool {
+    let words = head.as_chunks::<4>().0;
+    let at_end = |at: usize| {
+        let is_ascii =
+            |word: &&[u8; 4]| word.iter().enumerate().all(|(i, b)| (*b == 0) != (i == at));
+        words.iter().filter(is_ascii).count() * 10 >= words.len() * 9
+    };
+    words.len() >= 4 && (at_end(0) || at_end(3))
+}
+
+/// Whether text begins with JSON lines: its first two lines, or its only one, are objects with a string in
+/// `field`. `begin` is the beginning of a file, and may be all of it.
+pub(super) fn begins_with_json_lines(begin: &[u8], field: &str) -> bool {
+    let begin = begin.strip_prefix(b"\xef\xbb\xbf").unwrap_or(begin);
+    let mut lines = begin.split_inclusive(|&byte| byte == b'\n');
+    let is_document = |line: &[u8]| match json::parse_line(line, &[field]) {
+        Ok(json::Line::Object(values)) => matches!(values[..], [Some(json::Value::Text { .. })]),
+        _ => false,
+    };
+    let first = lines.next().is_some_and(is_document);
+    // The last line may be cut where the beginning ends.
+    first
+        && lines
+            .next()
+            .is_none_or(|line| !line.ends_with(b"\n") || is_document(line))
+}
+
 /// The format of a file whose name says nothing.
 pub(super) fn contents_of(head: &[u8]) -> DocumentFormat {
     let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
@@ -163,6 +193,9 @@ mod tests {
         assert_eq!(named(&b"a\0".repeat(30)), Some("UTF-16 text"));
         assert_eq!(named(&b"\0a".repeat(30)), Some("UTF-16 text"));
         assert_eq!(named(&[0; 100]), Some("nothing but zero bytes"));
+        assert_eq!(named(&b"a\0\0\0".repeat(9)), Some("UTF-32 text"));
+        assert_eq!(named(&b"\0\0\0a".repeat(9)), Some("UTF-32 text"));
+        assert_eq!(named(b"\0\0\xfe\xff\0\0\0a"), Some("UTF-32 text"));
         assert_eq!(named(b"%PDF-1.7"), Some("a PDF"));
         let mut tar = vec![b'x'; 512];
         tar[257..262].copy_from_slice(b"ustar");
@@ -176,6 +209,25 @@ mod tests {
             assert_eq!(named(text), None);
         }
         assert!(is_html(b"\n <!DOCTYPE HTML><html>") && !is_html(b"<p>"));
+    }
+
+    #[test]
+    fn json_lines_are_told_from_text() {
+        let begins = |begin: &str| begins_with_json_lines(begin.as_bytes(), "text");
+        assert!(begins("{\"text\": \"a\"}\n{\"text\": \"b\"}\n"));
+        assert!(begins(
+            "\u{feff}{\"id\": 1, \"text\": \"a\"}\n{\"text\": \"b"
+        ));
+        assert!(begins("{\"text\": \"a\"}"));
+        for text in [
+            "{\"text\": \"a\"}\nand then\n",
+            "{\"name\": \"a\"}\n",
+            "{\"text\":",
+            "",
+            "text",
+        ] {
+            assert!(!begins(text), "{text}");
+        }
     }
 
     #[test]

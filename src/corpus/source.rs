@@ -60,9 +60,10 @@ impl Opened {
         }
         let mut stream = stream::decompress(raw, path, compression, opening)?;
         let fault = |error| read_fault(path, compression, error);
-        let head = stream.fill_buf().map_err(fault)?;
-        let head = &head[..head.len().min(HEAD_BYTES)];
+        let begin = stream.fill_buf().map_err(fault)?;
+        let head = &begin[..begin.len().min(HEAD_BYTES)];
         named.check_contents(head, path)?;
+        named.check_not_lines(begin, path, &options.text_field)?;
         Ok(Opened::Stream {
             format: named.format.unwrap_or_else(|| sniff::contents_of(head)),
             stream,
@@ -230,6 +231,21 @@ impl Named {
                 "rename it to end in {}, or decompress it",
                 found.extension()
             ),
+        })
+    }
+
+    /// Refuses JSON lines in a file named as text: each file would become one document, keys and quotes included.
+    fn check_not_lines(&self, begin: &[u8], path: &Path, field: &str) -> Result<(), CorpusError> {
+        let is_text = self.format == Some(DocumentFormat::Text) && !self.is_forced;
+        if !is_text || !sniff::begins_with_json_lines(begin, field) {
+            return Ok(());
+        }
+        Err(CorpusError::NotAsNamed {
+            path: path.to_path_buf(),
+            found: "JSON lines",
+            expected: "where text is expected, one document".to_owned(),
+            remedy: "rename it to end in .jsonl, or pass --format jsonl (--format text reads it as it is)"
+                .to_owned(),
         })
     }
 

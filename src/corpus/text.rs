@@ -10,6 +10,9 @@ use std::io::{BufRead, Read};
 use std::path::Path;
 use std::sync::Arc;
 
+/// Zero bytes in a row that are a hole, and no text.
+const MIN_HOLE_BYTES: usize = 64;
+
 pub(super) const UTF8_BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// Reads the whole stream as one document.
@@ -35,6 +38,13 @@ pub(super) fn read_document(
             limit: MAX_DOCUMENT_BYTES,
         });
     }
+    if let Some((byte_offset, n_bytes)) = hole(&bytes) {
+        return Err(CorpusError::Hole {
+            location,
+            byte_offset,
+            n_bytes,
+        });
+    }
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let n_lines = error.as_bytes()[..valid]
@@ -55,6 +65,20 @@ pub(super) fn read_document(
         group: None,
         id: DocumentId::Absent,
     })
+}
+
+/// Where zero bytes lie in a row and how many, if there are so many that nobody wrote them: a file that was
+/// allocated and not filled has them, and one that was saved in part.
+fn hole(bytes: &[u8]) -> Option<(u64, u64)> {
+    let mut start = 0;
+    for run in bytes.split_inclusive(|&byte| byte != 0) {
+        let n_zero = run.iter().take_while(|&&byte| byte == 0).count();
+        if n_zero >= MIN_HOLE_BYTES {
+            return Some((start, n_zero as u64));
+        }
+        start += run.len() as u64;
+    }
+    None
 }
 
 fn without_bom(mut text: String) -> String {

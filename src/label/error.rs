@@ -13,6 +13,11 @@ use crate::tokens::TokensError;
 use std::fmt::Display;
 use std::path::PathBuf;
 
+/// A number with its noun.
+fn counted(n: u64, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
 /// Errors of this room; those of other rooms pass through.
 #[derive(Debug, thiserror::Error)]
 pub enum LabelError {
@@ -100,7 +105,7 @@ pub enum LabelError {
         path: PathBuf,
     },
     /// The corpus has no sequences to label.
-    #[error("{} has {n_tokens} tokens in {n_documents} documents, too few for a sequence with a target to predict: give a longer corpus", tokens.display())]
+    #[error("{} has {} in {}, too few for a sequence with a target to predict: give a longer corpus", tokens.display(), counted(*n_tokens, "token"), counted(*n_documents, "document"))]
     NoSequences {
         /// The corpus.
         tokens: PathBuf,

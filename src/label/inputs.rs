@@ -6,6 +6,7 @@ use super::options::LabelConfig;
 use super::provenance::{self, Provenance};
 use super::reduction::signals_config;
 use crate::checkpoint_graph::OnWork;
+use crate::error::{Classified, Kind};
 use crate::shards::{Group, PlanTokenizer};
 use crate::teacher::{
     DeviceChoice, RuntimeLibrary, Teacher, TeacherError, TeacherOptions, load_runtime,
@@ -113,7 +114,15 @@ fn examine(
     let view = view_of(corpus, config)?;
     let texts = examined_texts(&view, vocab_size)?;
     let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
-    let misfits = teacher.examine(&texts)?;
+    let misfits = teacher.examine(&texts, vocab_size);
+    // The longest of all is run there already.
+    let misfits = misfits.map_err(|source| match source.kind() {
+        Kind::Failed if source.is_failed_for_good() => LabelError::LongestSequence {
+            seq_len: config.seq_len,
+            source,
+        },
+        _ => source.into(),
+    })?;
     match misfits.first() {
         Some(misfit) if !config.options.allow_any_teacher => Err(TeacherError::Misfit {
             model: config.teacher.clone(),

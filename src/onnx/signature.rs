@@ -124,6 +124,14 @@ pub(super) fn read_outline(path: &Path) -> Result<Outline, OnnxError> {
         path: path.to_owned(),
         source,
     };
+    let found = std::fs::metadata(path).map_err(io)?;
+    if !found.is_file() && !found.is_dir() {
+        return Err(OnnxError::NotOnnx {
+            path: path.to_owned(),
+            found: "a pipe or a device".to_owned(),
+            remedy: "write what it gives to a file first",
+        });
+    }
     let file = File::open(path).map_err(io)?;
     let meta = file.metadata().map_err(io)?;
     if meta.is_dir() {

@@ -748,3 +748,13 @@ proptest! {
         let _ = outline_of(Path::new("random"), &bytes);
     }
 }
+
+#[test]
+fn a_pipe_is_no_model_and_nobody_waits_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.unwrap().success());
+    let error = read_signature(&path, None).unwrap_err().to_string();
+    assert!(error.contains("a pipe or a device"), "{error}");
+}

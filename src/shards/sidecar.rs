@@ -409,8 +409,11 @@ impl<'a> Sizes<'a> {
 /// [`ShardsError::Sidecar`]; a file that cannot be inspected.
 pub fn check_size(dir: &Path, file: &SidecarFile) -> Result<(), ShardsError> {
     let path = dir.join(&file.name);
-    let bytes = storage::metadata(&path)?.n_bytes;
-    expect_equal(&path, "size", file.bytes.to_string(), bytes.to_string())
+    let got = match storage::metadata_if_there(&path)? {
+        Some(found) => found.n_bytes.to_string(),
+        None => "unknown, for it does not exist".to_owned(),
+    };
+    expect_equal(&path, "size", file.bytes.to_string(), got)
 }
 
 /// The error of a sidecar with a value other than `expected`.

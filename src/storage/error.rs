@@ -143,10 +143,10 @@ impl StorageError {
 impl Classified for StorageError {
     // Reading something that is not a file, or is in no directory, will fail again on the next try.
     fn kind(&self) -> Kind {
-        use io::ErrorKind::{IsADirectory, NotADirectory};
+        use io::ErrorKind::{InvalidInput, IsADirectory, NotADirectory};
         match self {
             StorageError::Io { action, source, .. } => match (*action, source.kind()) {
-                ("read", NotADirectory | IsADirectory) => Kind::Usage,
+                ("read", NotADirectory | IsADirectory | InvalidInput) => Kind::Usage,
                 _ => Kind::Failed,
             },
             StorageError::NoSpace { .. } | StorageError::Full { .. } => Kind::Failed,

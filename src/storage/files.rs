@@ -156,6 +156,20 @@ pub fn read_many(paths: &[PathBuf], n_most: u64) -> Result<Vec<Option<Vec<u8>>>,
     }
 }
 
+/// Opens a file of this machine that is read here and there, or to its end: a pipe would wait for a writer, and a
+/// device may have no end.
+///
+/// # Errors
+/// The system's; a pipe or a device is of the kind `InvalidInput`.
+pub fn open_regular(local: &Path) -> io::Result<File> {
+    let found = std::fs::metadata(local)?;
+    if found.is_file() || found.is_dir() {
+        return File::open(local);
+    }
+    let reason = "it is a pipe or a device, expected a file: write what it gives to a file first";
+    Err(io::Error::new(io::ErrorKind::InvalidInput, reason))
+}
+
 /// Passes the file's bytes to `work`, block after block.
 ///
 /// # Errors

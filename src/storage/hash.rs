@@ -1,5 +1,6 @@
 //! BLAKE3 of whole files and of samples from them.
 
+use super::files::open_regular;
 use super::hub;
 use super::location::{Location, locate};
 use super::object::{self, ObjectUrl};
@@ -52,7 +53,7 @@ pub fn hash_file(path: &Path) -> Result<FileHash, StorageError> {
 fn hash_local(path: &Path, local: &Path, hasher: &mut blake3::Hasher) -> Result<(), StorageError> {
     let io = |source| StorageError::io("read", path, source);
     fault::check_read().map_err(io)?;
-    let mut file = File::open(local).map_err(io)?;
+    let mut file = open_regular(local).map_err(io)?;
     let bytes = file.metadata().map_err(io)?.len();
     let mut block = vec![0; HASHED_BLOCK_BYTES.min(bytes.max(1)) as usize];
     loop {
@@ -123,7 +124,7 @@ fn sample_local(
     hasher: &mut blake3::Hasher,
 ) -> Result<(), StorageError> {
     let io = |source| StorageError::io("read", path, source);
-    let file = File::open(local).map_err(io)?;
+    let file = open_regular(local).map_err(io)?;
     let bytes = file.metadata().map_err(io)?.len();
     hasher.update(&bytes.to_le_bytes());
     let mut block = vec![0; SAMPLED_BLOCK_BYTES.min(bytes) as usize];

@@ -6,6 +6,7 @@
 //! A request to a store takes as long as transferring some 100 KiB. So callers that know what comes next say so
 //! ([`Source::fetch`]), and ranges close together come in one request; other reads also fetch what follows them.
 
+use super::files::open_regular;
 use super::hub;
 use super::location::{Location, locate};
 use super::object::{self, Object};
@@ -79,7 +80,7 @@ impl Source {
             }
         };
         fault::check_read().map_err(io)?;
-        let file = File::open(local).map_err(io)?;
+        let file = open_regular(local).map_err(io)?;
         let metadata = file.metadata().map_err(io)?;
         if metadata.is_dir() {
             return Err(io(io::Error::from(io::ErrorKind::IsADirectory)));

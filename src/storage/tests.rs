@@ -396,6 +396,29 @@ fn a_tree_that_is_not_there_is_removed_already() {
     assert!(!tree.exists());
 }
 
+/// It would wait for a writer for ever.
+#[test]
+fn a_pipe_is_refused_where_a_file_is_read_here_and_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.unwrap().success());
+    let errors = [
+        Source::open(&path).err(),
+        hash_file(&path).err(),
+        sampled_blake3(&path).err(),
+    ];
+    for error in errors {
+        let error = error.unwrap();
+        assert_eq!(
+            crate::error::Classified::kind(&error),
+            crate::error::Kind::Usage
+        );
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(source.contains("a pipe or a device"), "{source}");
+    }
+}
+
 #[test]
 fn a_path_without_a_name_is_refused() {
     for path in ["..", "/", ""] {

@@ -234,6 +234,11 @@ pub(super) fn is_passing_fault(error: &ort::Error) -> bool {
     PASSING_FAULTS.iter().any(|fault| message.contains(fault))
 }
 
+/// Whether a lookup by an id failed, as far as the message tells.
+pub(super) fn is_past_embedding(message: &str) -> bool {
+    message.contains("Gather node") && message.contains("out of data bounds")
+}
+
 impl TeacherError {
     /// Whether the run will fail in the same way every time.
     pub fn is_failed_for_good(&self) -> bool {
@@ -248,6 +253,7 @@ impl Classified for TeacherError {
             Self::Signals(error) => error.kind(),
             Self::Cuda(error) => error.kind(),
             Self::Cancelled => Kind::Interrupted,
+            Self::Run { source, .. } if is_past_embedding(source.message()) => Kind::Usage,
             Self::Run { .. }
             | Self::HeadOutput { .. }
             | Self::Fingerprint { .. }

@@ -7,16 +7,20 @@
 //! 2. the output is logits, not probabilities or the like;
 //! 3. noise: how far logits move with the shape of a call, and whether other rows or a row's position
 //!    change its bits, in which case each sequence gets a call of its own;
-//! 4. causal: changing ids does not change the logits before them by more than that noise.
+//! 4. causal: changing ids does not change the logits before them by more than that noise, also at the
+//!    whole length, at a few positions;
+//! 5. plausible: it predicts the texts better than guessing would; if not, that is only a note.
 
 use super::calls::{CallRule, CallShape, TokenBatch};
 use super::device::DeviceChoice;
 use super::error::TeacherError;
 use super::misfit::{MIN_TOLERANCE_NATS, Misfit, N_ROUNDINGS};
+use super::plausible::Plausibility;
 use super::session::Teacher;
 use crate::onnx::DType;
 use crate::signals::{Logits, LogitsData};
 use crate::splitmix::{GOLDEN, finalise};
+use std::ops::Range;
 
 /// Tokens of a tested row.
 pub(super) const EXAMINED_TOKENS: usize = 64;
@@ -26,6 +30,12 @@ const MIN_SHARED_ROWS: usize = 4;
 const PADDING_TOKENS: usize = 16;
 /// Multiple of the noise above which logits count as depending on later ids.
 const NOISE_FACTOR: f64 = 5.0;
+/// Positions that are compared over the whole length of a text: more of them need not be in memory.
+const N_FAR_POSITIONS: usize = 16;
+/// Movement over the whole length that counts as looking ahead, at least, nats.
+const MIN_FAR_MOVEMENT: f64 = 1e-5;
+/// Roundings of a device that adds up in other orders for other shapes, in those of a CPU.
+const DEVICE_ROUNDINGS: f64 = 100.0;
 /// Half the spacing of f32, relative to a value.
 const F32_ROUNDING: f64 = 1.0 / (1 << 25) as f64;
 
@@ -51,15 +61,18 @@ impl Movement {
 }
 
 impl Teacher {
-    /// Tests the teacher on `texts` (ids below V; the first 64 of each are used), and records the
-    /// results in [`Teacher::info`]: noise, the rule of calls, notes. Must be called before
-    /// [`Teacher::with_reduction`].
+    /// Tests the teacher on `texts` (ids below `n_ids`; the first 64 of each are used, and all of the first one), and
+    /// records the results in [`Teacher::info`]: noise, the rule of calls, notes. Made-up ids are below `n_ids` too,
+    /// since an output layer may be wider than the embedding. Must be called before [`Teacher::with_reduction`].
     ///
     /// # Errors
     /// A run that fails, or is cancelled.
-    pub fn examine(&mut self, texts: &[&[u32]]) -> Result<Vec<Misfit>, TeacherError> {
+    pub fn examine(&mut self, texts: &[&[u32]], n_ids: u32) -> Result<Vec<Misfit>, TeacherError> {
+        let n_ids = n_ids.min(self.info().vocab_size).max(1);
+        let whole = texts.first().copied().unwrap_or_default();
         let texts: Vec<&[u32]> = texts.iter().map(|text| self.clip(text)).collect();
         let mut misfits = Vec::new();
+        let mut plausibility = Plausibility::default();
         let mut moved_again = Movement::default();
         let mut firsts = Vec::new();
         for text in &texts {
@@ -69,21 +82,29 @@ impl Teacher {
             moved_again = moved_again.or(moved);
             self.note_rounding(&first);
             misfits.extend(self.output_misfit(&first, text.len()));
+            plausibility.add(text, &first, self.n_logits());
             firsts.push(first);
         }
         if let Some(misfit) = self.repeat_misfit(moved_again) {
             // The other tests would be meaningless.
             return Ok(vec![misfit]);
         }
-        let mut noise = self.measure_noise(moved_again)?.or(moved_again);
+        let mut noise = self.measure_noise(moved_again, n_ids)?.or(moved_again);
         if self.signature().scales_by_batch {
             for text in &texts {
-                noise = noise.or(self.scale_noise(text)?);
+                noise = noise.or(self.scale_noise(text, n_ids)?);
             }
         }
         self.info_mut().noise.shape_nats = noise.max;
         for (text, before) in texts.iter().zip(&firsts) {
-            misfits.extend(self.causal_misfit(text, before, noise)?);
+            misfits.extend(self.causal_misfit(text, before, noise, n_ids)?);
+        }
+        if misfits.is_empty() {
+            misfits.extend(self.far_causal_misfit(whole, noise, n_ids)?);
+        }
+        if misfits.is_empty() {
+            let note = plausibility.note(n_ids);
+            self.info_mut().notes.extend(note);
         }
         misfits.dedup_by_key(|misfit| misfit.word());
         self.forget_timings();
@@ -106,15 +127,28 @@ impl Teacher {
 
     /// The same, padded to `width`.
     fn alone_in(&mut self, ids: &[u32], width: usize) -> Result<Vec<f32>, TeacherError> {
-        let rule = self.info().calls;
-        let n_rows = rule.fixed_rows.unwrap_or(1);
-        let shape = CallShape {
-            width: rule.fixed_width.unwrap_or(width),
-            n_rows,
-            max_sequences: 1,
-        };
-        let mut rows = self.rows(&[ids], shape)?;
+        let mut rows = self.rows(&[ids], self.shape_alone(width))?;
         Ok(rows.remove(0))
+    }
+
+    /// The same at some positions alone, `[positions, V]`.
+    fn alone_at(&mut self, ids: &[u32], positions: &[usize]) -> Result<Vec<f32>, TeacherError> {
+        let shape = self.shape_alone(ids.len());
+        let batch = TokenBatch::new([ids], shape);
+        self.run(&batch, |logits| {
+            let of_position = |&t_idx: &usize| values_of(&logits, 0, t_idx..t_idx + 1);
+            positions.iter().flat_map(of_position).collect()
+        })
+    }
+
+    /// Of a call with one sequence, padded to `width`.
+    fn shape_alone(&self, width: usize) -> CallShape {
+        let rule = self.info().calls;
+        CallShape {
+            width: rule.fixed_width.unwrap_or(width),
+            n_rows: rule.fixed_rows.unwrap_or(1),
+            max_sequences: 1,
+        }
     }
 
     /// `[T, V]` of each sequence, in one call.
@@ -190,18 +224,22 @@ impl Teacher {
     /// Runs made-up sequences alone, padded, and among others at different positions; decides
     /// whether sequences may share a call. They are made up so that the answer depends on the
     /// model, not on the text.
-    fn measure_noise(&mut self, moved_again: Movement) -> Result<Movement, TeacherError> {
+    fn measure_noise(
+        &mut self,
+        moved_again: Movement,
+        n_ids: u32,
+    ) -> Result<Movement, TeacherError> {
         let rule = self.info().calls;
-        let n_ids = EXAMINED_TOKENS
+        let n_tokens = EXAMINED_TOKENS
             .min(rule.max_width)
             .min((rule.call_tokens / MIN_SHARED_ROWS).max(1));
         let shape = CallRule {
             is_alone: false,
             ..rule
         }
-        .shape(n_ids);
+        .shape(n_tokens);
         let texts: Vec<Vec<u32>> = (0..shape.n_rows)
-            .map(|row_idx| self.made_up(row_idx, n_ids))
+            .map(|row_idx| made_up(row_idx, n_tokens, n_ids))
             .collect();
         let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
         let alone = self.alone(texts[0])?;
@@ -209,13 +247,34 @@ impl Teacher {
         if shape.n_rows > 1 {
             noise = noise.or(self.neighbour_noise(&texts, shape, &alone, moved_again)?);
         }
-        Ok(noise)
+        let is_never_met = !rule.is_alone && self.info().calls.is_alone;
+        // What calls of one sequence do not meet is no noise of theirs: it would hide what is wrong with them.
+        Ok(match is_never_met && noise.rms > self.noise_of_shapes() {
+            true => Movement::default(),
+            false => noise,
+        })
     }
 
-    /// If padding changes more than noise, it is never used.
+    /// If padding changes more than noise, it is never used. A text as long as the longest sequence cannot be
+    /// padded, so a part of it is.
     fn padding_noise(&mut self, text: &[u32], alone: &[f32]) -> Result<Movement, TeacherError> {
         let rule = self.info().calls;
-        let width = (text.len() + PADDING_TOKENS).min(rule.widest(text.len()));
+        let padded_width = |n_ids: usize| (n_ids + PADDING_TOKENS).min(rule.widest(n_ids));
+        if rule.fixed_width.is_none() && padded_width(text.len()) == text.len() && text.len() > 1 {
+            let part = &text[..text.len().saturating_sub(PADDING_TOKENS).max(1)];
+            let alone = self.alone(part)?;
+            return self.padding_noise_in(part, &alone, padded_width(part.len()));
+        }
+        self.padding_noise_in(text, alone, padded_width(text.len()))
+    }
+
+    fn padding_noise_in(
+        &mut self,
+        text: &[u32],
+        alone: &[f32],
+        width: usize,
+    ) -> Result<Movement, TeacherError> {
+        let rule = self.info().calls;
         if rule.fixed_width.is_some() || width == text.len() {
             return Ok(Movement::default());
         }
@@ -261,11 +320,22 @@ impl Teacher {
             self.set_alone(why, mixed);
         }
         let by_shape = movement(&together[0], alone, n_logits);
+        if by_shape.rms > self.noise_of_shapes() && !self.info().calls.is_alone {
+            self.set_alone("the number of rows of a call changes its logits", by_shape);
+        }
         Ok(by_shape.or(mixed))
     }
 
+    /// Movement that may be rounding between calls of different shapes, nats.
+    fn noise_of_shapes(&self) -> f64 {
+        match self.info().device {
+            DeviceChoice::Cpu => self.rounding_noise(),
+            _ => DEVICE_ROUNDINGS * self.rounding_noise(),
+        }
+    }
+
     /// How far a text's logits move when other texts widen the range by which it is quantised.
-    fn scale_noise(&mut self, text: &[u32]) -> Result<Movement, TeacherError> {
+    fn scale_noise(&mut self, text: &[u32], n_ids: u32) -> Result<Movement, TeacherError> {
         let rule = self.info().calls;
         let shape = CallShape {
             width: rule.fixed_width.unwrap_or(text.len()),
@@ -273,7 +343,7 @@ impl Teacher {
             max_sequences: MIN_SHARED_ROWS,
         };
         let others: Vec<Vec<u32>> = (1..shape.n_rows.min(MIN_SHARED_ROWS))
-            .map(|row_idx| self.made_up(row_idx, text.len()))
+            .map(|row_idx| made_up(row_idx, text.len(), n_ids))
             .collect();
         let rows: Vec<&[u32]> = std::iter::once(text)
             .chain(others.iter().map(Vec::as_slice))
@@ -299,17 +369,18 @@ impl Teacher {
         text: &[u32],
         before: &[f32],
         noise: Movement,
+        n_ids: u32,
     ) -> Result<Option<Misfit>, TeacherError> {
-        let n_ids = text.len();
+        let n_tokens = text.len();
         let allowed = self
             .noise_of_one_shape(before)
             .max(NOISE_FACTOR * noise.rms);
-        for n_changed in [1, n_ids / 2] {
-            let n_kept = n_ids - n_changed;
+        for n_changed in [1, n_tokens / 2] {
+            let n_kept = n_tokens - n_changed;
             if n_changed == 0 || n_kept == 0 {
                 continue;
             }
-            let changed = self.with_other_end(text, n_kept);
+            let changed = with_other_end(text, n_kept, n_ids);
             let after = self.alone(&changed)?;
             let n_logits = self.n_logits();
             let moved = movement(
@@ -319,7 +390,7 @@ impl Teacher {
             );
             if moved.rms > allowed {
                 return Ok(Some(Misfit::NotCausal {
-                    n_ids,
+                    n_ids: n_tokens,
                     n_changed,
                     moved_nats: moved.max,
                     noise_nats: noise.max,
@@ -329,22 +400,51 @@ impl Teacher {
         Ok(None)
     }
 
-    /// The text with every id from `n_kept` on replaced by another one.
-    fn with_other_end(&self, text: &[u32], n_kept: usize) -> Vec<u32> {
-        let n_logits = self.info().vocab_size.max(1);
-        let other = |(i, &id): (usize, &u32)| match i < n_kept {
-            true => id,
-            false => (id + 1 + made_up_id(i, 1) % n_logits.saturating_sub(1).max(1)) % n_logits,
-        };
-        text.iter().enumerate().map(other).collect()
+    /// The same over all of a text, at a few positions: a model may look ahead only where it is long, in
+    /// blocks of its own or by a mask of the length that it was exported with.
+    fn far_causal_misfit(
+        &mut self,
+        text: &[u32],
+        noise: Movement,
+        n_ids: u32,
+    ) -> Result<Option<Misfit>, TeacherError> {
+        let text = &text[..text.len().min(self.info().calls.max_width)];
+        if text.len() <= EXAMINED_TOKENS {
+            return Ok(None);
+        }
+        // One past the middle, which is no end of a block.
+        let n_kept = text.len() / 2 + 1;
+        let at = |i: usize| n_kept * i / N_FAR_POSITIONS - 1;
+        let positions: Vec<usize> = (1..=N_FAR_POSITIONS).map(at).collect();
+        let before = self.alone_at(text, &positions)?;
+        let after = self.alone_at(&with_other_end(text, n_kept, n_ids), &positions)?;
+        let moved = movement(&before, &after, self.n_logits());
+        let allowed = self
+            .noise_of_one_shape(&before)
+            .max(NOISE_FACTOR * noise.rms)
+            .max(MIN_FAR_MOVEMENT);
+        Ok((moved.rms > allowed).then_some(Misfit::NotCausal {
+            n_ids: text.len(),
+            n_changed: text.len() - n_kept,
+            moved_nats: moved.max,
+            noise_nats: noise.max,
+        }))
     }
+}
 
-    fn made_up(&self, row_idx: usize, n_ids: usize) -> Vec<u32> {
-        let n_logits = self.info().vocab_size.max(1);
-        (0..n_ids)
-            .map(|t_idx| made_up_id(row_idx * n_ids + t_idx, 0) % n_logits)
-            .collect()
-    }
+/// The text with every id from `n_kept` on replaced by another one below `n_ids`.
+fn with_other_end(text: &[u32], n_kept: usize, n_ids: u32) -> Vec<u32> {
+    let other = |(i, &id): (usize, &u32)| match i < n_kept {
+        true => id,
+        false => (id + 1 + made_up_id(i, 1) % n_ids.saturating_sub(1).max(1)) % n_ids,
+    };
+    text.iter().enumerate().map(other).collect()
+}
+
+fn made_up(row_idx: usize, n_tokens: usize, n_ids: u32) -> Vec<u32> {
+    (0..n_tokens)
+        .map(|t_idx| made_up_id(row_idx * n_tokens + t_idx, 0) % n_ids)
+        .collect()
 }
 
 /// A well-mixed pseudo-random id.
@@ -372,8 +472,14 @@ fn size_of_logits(logits: &[f32]) -> f64 {
 
 /// The first `n_positions` of a row.
 fn row_of(logits: &Logits<'_>, row_idx: usize, n_positions: usize) -> Vec<f32> {
-    let start = row_idx * logits.width * logits.vocab_size;
-    let range = start..start + n_positions * logits.vocab_size;
+    values_of(logits, row_idx, 0..n_positions)
+}
+
+/// Some positions of a row.
+fn values_of(logits: &Logits<'_>, row_idx: usize, positions: Range<usize>) -> Vec<f32> {
+    let start = row_idx * logits.width;
+    let range =
+        (start + positions.start) * logits.vocab_size..(start + positions.end) * logits.vocab_size;
     match logits.data {
         LogitsData::F32(values) => values[range].to_vec(),
         LogitsData::F16(values) => values[range].iter().map(|v| v.to_f32()).collect(),

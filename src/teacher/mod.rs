@@ -24,6 +24,7 @@ mod misfit;
 mod model;
 mod open;
 mod options;
+mod plausible;
 mod reduction;
 mod runtime;
 mod search;

@@ -3,7 +3,7 @@
 use super::calls::TokenBatch;
 use super::cancel::Canceller;
 use super::device::DeviceChoice;
-use super::error::TeacherError;
+use super::error::{TeacherError, is_past_embedding};
 use super::feeds::{Feeds, RunShape, run_shape};
 use super::logits::LogitsView;
 use super::open::{Source, open_error, open_session};
@@ -137,6 +137,7 @@ pub(super) fn run_error(
         return TeacherError::Cancelled;
     }
     let hint = match limit {
+        _ if is_past_embedding(source.message()) => "; its output has ids that its embedding lacks: pass the tokenizer that made the tokens with --tokenizer, and --mask-vocab-padding".to_owned(),
         Some(limit) if width > limit as usize => {
             format!("; its configuration allows {limit} tokens: lower --seq-len")
         }

@@ -12,9 +12,13 @@ use super::paths::{megatron_pair, parquet_files};
 use super::raw::{RawTokens, open_llm_c, open_nano_gpt};
 use super::token_file::{BinFile, TokenFile, map_file};
 use super::width::Sample;
+use crate::corpus::mixed_splits;
 use crate::storage::{self, FileHash, StorageError};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+
+/// Ids 0 in a row, at the end of a file, that are remarked on.
+const MIN_ZEROS: u64 = 256;
 
 /// How to open a corpus.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -146,6 +150,7 @@ impl TokenCorpus {
             )
         }));
         corpus.check_json(bin_bytes, idx_bytes)?;
+        corpus.note_of_zeros()?;
         Ok(corpus)
     }
 
@@ -180,7 +185,25 @@ impl TokenCorpus {
         corpus.eod_position = eod_position;
         corpus.notes.extend(note);
         corpus.note_of_said_dtype()?;
+        corpus.note_of_zeros()?;
         Ok(corpus)
+    }
+
+    /// A file that was allocated and not filled ends in zeros. Tokens that were hashed when they were written
+    /// cannot be such a file.
+    fn note_of_zeros(&mut self) -> Result<(), TokensError> {
+        let n_zeros = match self.json {
+            Some(_) => 0,
+            None => self.tokens.n_zeros_at_end()?,
+        };
+        if n_zeros >= MIN_ZEROS {
+            self.notes.push(format!(
+                "the last {n_zeros} of {} ids of {} are 0, as in a file that was allocated and not filled: they are used like the others; cut them off if they are no text",
+                self.n_tokens(),
+                self.files[0].display()
+            ));
+        }
+        Ok(())
     }
 
     /// The option wins, but a note says if the ids look like another type.
@@ -211,9 +234,10 @@ impl TokenCorpus {
                 files[files.len() - 1].display()
             )
         });
+        let splits = mixed_splits(&files);
         let mut corpus = Self::new(TokenFormat::Parquet, files, column.tokens, column.index)?;
         corpus.padding = column.padding;
-        corpus.notes = note.into_iter().chain(column.notes).collect();
+        corpus.notes = note.into_iter().chain(splits).chain(column.notes).collect();
         Ok(corpus)
     }
 
@@ -451,16 +475,7 @@ impl TokenCorpus {
             return Ok(());
         }
         let path = || self.files[0].clone();
-        if self.is_dtype_assumed {
-            let sample = Sample::of(&self.tokens)?;
-            if let Some(fits) = sample.wider_than(self.dtype(), vocab_size) {
-                return Err(TokensError::Width {
-                    path: path(),
-                    read_as: self.dtype().name(),
-                    fits: fits.name(),
-                });
-            }
-        }
+        self.check_width(vocab_size)?;
         let Some((id, token_offset)) = self.id_past(range, vocab_size)? else {
             return Ok(());
         };
@@ -471,6 +486,31 @@ impl TokenCorpus {
             document: self.document_at(token_offset),
             vocab_size,
             cause: self.cause_of_large_ids(vocab_size)?,
+        })
+    }
+
+    /// Refuses ids of an assumed type, or of one from a header that was not hashed with them, if a wider type fits better.
+    fn check_width(&self, vocab_size: u32) -> Result<(), TokensError> {
+        let is_known = self.json.is_some() || self.said_dtype.is_some();
+        if is_known || self.format == TokenFormat::Parquet {
+            return Ok(());
+        }
+        let sample = Sample::of(&self.tokens)?;
+        let Some(fits) = sample.wider_than(self.dtype(), vocab_size) else {
+            return Ok(());
+        };
+        let (path, read_as, fits) = (self.files[0].clone(), self.dtype().name(), fits.name());
+        Err(match self.is_dtype_assumed {
+            true => TokensError::Width {
+                path,
+                read_as,
+                fits,
+            },
+            false => TokensError::WidthOfHeader {
+                path,
+                read_as,
+                fits,
+            },
         })
     }
 

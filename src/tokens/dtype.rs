@@ -11,13 +11,10 @@ use serde::{Deserialize, Serialize};
 #[value(rename_all = "lower")]
 pub enum Dtype {
     /// Megatron code 1.
-    #[value(skip)]
     U8,
     /// Megatron code 2.
-    #[value(skip)]
     I8,
     /// Megatron code 3.
-    #[value(skip)]
     I16,
     /// Megatron code 4.
     I32,

@@ -142,6 +142,16 @@ pub enum TokensError {
         /// The type that fits.
         fits: &'static str,
     },
+    /// Ids of another type than a header or an index says.
+    #[error("{}: it says that its ids are {read_as}, but every second one is 0 or very small wherever the file was sampled, as if they were written as {fits}: write the tokens again with that type", path.display())]
+    WidthOfHeader {
+        /// The token file.
+        path: PathBuf,
+        /// The type that it says.
+        read_as: &'static str,
+        /// The type that fits.
+        fits: &'static str,
+    },
     /// A file of another kind.
     #[error("{} is {what}, not a token file: {remedy}", path.display())]
     Foreign {
@@ -239,7 +249,7 @@ pub enum TokensError {
         path: PathBuf,
     },
     /// A path that holds no token corpus.
-    #[error("{} contains no tokens: give a directory made by `saltworks tokenize`, a Megatron .bin/.idx, a raw .bin or .npy, or a .parquet with a list column `input_ids`", path.display())]
+    #[error("{} is not recognised as tokens: give a directory made by `saltworks tokenize`, a Megatron .bin/.idx, a raw .bin or .npy, or a .parquet with a list column `input_ids` (a file of ids under another name, such as datatrove's .ds: --tokens-format nanogpt)", path.display())]
     NotACorpus {
         /// The path.
         path: PathBuf,

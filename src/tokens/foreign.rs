@@ -60,8 +60,12 @@ const MAGICS: &[(&[u8], &str, &str)] = &[
     ),
 ];
 
-/// llm.c's other files: a header of i32 that begins with one of these.
+const LLM_C_TOKENS: &str = "llm.c's tokens, with a header";
+
+/// llm.c's files: a header of i32 that begins with one of these.
 const LLM_C_MAGICS: &[(u32, &str)] = &[
+    (20_240_520, LLM_C_TOKENS),
+    (20_240_801, LLM_C_TOKENS),
     (20_240_326, "llm.c's model weights"),
     (20_240_327, "llm.c's debugging state"),
     (20_240_328, "llm.c's tokenizer"),
@@ -113,7 +117,10 @@ fn by_magic(head: &[u8]) -> Option<Foreign> {
     let of_llm_c = LLM_C_MAGICS.iter().find(|(magic, _)| *magic == first);
     of_llm_c.map(|&(_, what)| Foreign {
         what,
-        remedy: WRONG_FILE,
+        remedy: match what == LLM_C_TOKENS {
+            true => "leave --tokens-format out, or pass --tokens-format llmc; if the file is shorter than its header of 1024 bytes, fetch or write it again",
+            false => WRONG_FILE,
+        },
     })
 }
 

@@ -6,7 +6,7 @@ use super::dtype::Dtype;
 use super::error::TokensError;
 use super::foreign;
 use super::index::{DocumentIndex, TableBuilder};
-use super::padding::{self, Beside, LABELS, LENGTHS, MASK, Rule, Survey};
+use super::padding::{self, Beside, LABELS, LENGTHS, MASK, Rule, Runs, Survey};
 use super::spool::Spool;
 use super::token_file::{RawFile, TokenFile};
 use crate::storage::{self, Source};
@@ -60,6 +60,7 @@ pub(super) fn open_parquet(paths: &[PathBuf]) -> Result<ListColumn, TokensError>
         n_tokens: 0,
         n_padding: 0,
         n_ignored: 0,
+        runs: Runs::default(),
     };
     for path in paths {
         each_row(path, &columns, |row, ids, beside| {
@@ -127,6 +128,11 @@ fn columns_of_all(paths: &[PathBuf]) -> Result<Columns, TokensError> {
             let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
             let problem = format!("is missing (the file has: {})", names.join(", "));
             return Err(problem_of(path, problem));
+        }
+        let is_ids = |field: &&std::sync::Arc<arrow_schema::Field>| field.name() == COLUMN;
+        let n = schema.fields().iter().filter(is_ids).count();
+        if n > 1 {
+            return Err(problem_of(path, format!("is there {n} times")));
         }
         let columns = Columns::of(path, schema)?;
         let Some(first) = &first else {
@@ -308,6 +314,8 @@ struct Unpacker {
     n_padding: u64,
     /// Ids in the text whose label is excluded from the loss.
     n_ignored: u64,
+    /// What may be padding that no column tells.
+    runs: Runs,
 }
 
 impl Unpacker {
@@ -322,6 +330,9 @@ impl Unpacker {
         let text = self.rule.text_of(ids, beside);
         let text =
             text.map_err(|problem| bad_column(path, column, format!("{problem}, row {row}")))?;
+        if self.rule == Rule::None {
+            self.runs.add(ids);
+        }
         self.table.push_start(self.n_tokens)?;
         for &value in &ids[text.clone()] {
             let Ok(id) = u32::try_from(value) else {
@@ -357,6 +368,7 @@ impl Unpacker {
                 self.n_ignored
             ));
         }
+        notes.extend(self.runs.note());
         let map = self.tokens.into_map()?;
         Ok(ListColumn {
             tokens: TokenFile::unpacked(map, path, Dtype::U32, self.n_tokens),

@@ -53,6 +53,7 @@ mod template;
 mod token_file;
 mod tokenizer;
 mod tokenizer_copy;
+mod tokenizer_kind;
 mod train;
 mod view;
 mod width;

@@ -117,6 +117,60 @@ pub(super) fn n_ignored(text: Range<usize>, beside: &Beside) -> u64 {
     of_text.iter().filter(|&&label| label == IGNORED).count() as u64
 }
 
+/// Equal ids in a row, at the end of a row of text, that look like padding.
+const MIN_RUN: usize = 8;
+
+/// Runs of one id at the ends of rows of one length, where no column tells padding.
+#[derive(Debug, Default)]
+pub(super) struct Runs {
+    n_rows: u64,
+    /// Of all rows; `None` once they differ.
+    length: Option<usize>,
+    /// By the id: rows, and ids in runs.
+    by_id: BTreeMap<i64, (u64, u64)>,
+}
+
+impl Runs {
+    pub(super) fn add(&mut self, ids: &[i64]) {
+        let is_first = self.n_rows == 0;
+        self.n_rows += 1;
+        self.length = match self.length {
+            _ if is_first => Some(ids.len()),
+            length => length.filter(|&length| length == ids.len()),
+        };
+        if self.length.is_none() {
+            self.by_id.clear();
+            return;
+        }
+        let ends = [ids.first(), ids.last()].into_iter().flatten();
+        let longest = ends.enumerate().map(|(end, &id)| {
+            let is_it = |known: &&i64| **known == id;
+            let n = match end {
+                0 => ids.iter().take_while(is_it).count(),
+                _ => ids.iter().rev().take_while(is_it).count(),
+            };
+            (n, id)
+        });
+        if let Some((n, id)) = longest.max().filter(|&(n, _)| n >= MIN_RUN) {
+            let (n_rows, n_ids) = self.by_id.entry(id).or_default();
+            *n_rows += 1;
+            *n_ids += n as u64;
+        }
+    }
+
+    /// Given if rows have one length and at least two, and a tenth of them, begin or end with a run of one id.
+    pub(super) fn note(&self) -> Option<String> {
+        let (id, (n_rows, n_ids)) = self.by_id.iter().max_by_key(|(_, found)| **found)?;
+        let is_usual = *n_rows >= 2 && *n_rows * 10 >= self.n_rows;
+        is_usual.then(|| {
+            format!(
+                "{n_rows} of {} rows, all of one length, begin or end with a run of id {id} ({n_ids} ids), as padding does, but no column `{MASK}` tells: they are used like the others; if they are padding, write that column, or rows without it",
+                self.n_rows
+            )
+        })
+    }
+}
+
 /// What a first pass over all rows finds, if there is no mask.
 #[derive(Debug)]
 pub(super) struct Survey {

@@ -94,7 +94,14 @@ impl RawFile {
             false => None,
         };
         let local = storage::local_copy(path)?;
-        let file = File::open(local).map_err(TokensError::io("open", path))?;
+        let file = match storage::open_regular(&local) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                return Err(TokensError::NotACorpus {
+                    path: path.to_path_buf(),
+                });
+            }
+            opened => opened.map_err(TokensError::io("open", path))?,
+        };
         let metadata = file.metadata().map_err(TokensError::io("read", path))?;
         if !metadata.is_file() {
             return Err(TokensError::NotACorpus {
@@ -127,6 +134,25 @@ impl RawFile {
             dtype,
             n_tokens,
         }
+    }
+}
+
+impl TokenFile {
+    /// How many ids at the end are 0.
+    pub(super) fn n_zeros_at_end(&self) -> Result<u64, TokensError> {
+        let mut end = self.n_tokens;
+        let mut ids = vec![0; SCAN_BLOCK];
+        while end > 0 {
+            let n = end.min(SCAN_BLOCK as u64);
+            let block = &mut ids[..n as usize];
+            self.copy(end - n, block)?;
+            let n_zeros = block.iter().rev().take_while(|&&id| id == 0).count() as u64;
+            end -= n_zeros;
+            if n_zeros < n {
+                break;
+            }
+        }
+        Ok(self.n_tokens - end)
     }
 }
 

@@ -5,6 +5,7 @@ use super::growth::check_growth;
 use super::pieces::{Joins, PiecesError, Placed, Sizes, Steps, WHOLE_BYTES, encode_pieces};
 use super::spelled::Spelled;
 use super::template::Around;
+use super::tokenizer_kind::other_kind;
 use crate::error::guarded;
 use crate::storage;
 use serde::Deserialize;
@@ -51,6 +52,9 @@ impl Tokenizer {
             reason,
         };
         // Checked as JSON first: on invalid JSON the library panics in some places.
+        if let Some(other) = other_kind(bytes) {
+            return Err(fault(other));
+        }
         let parts: Parts =
             serde_json::from_slice(bytes).map_err(|error| fault(error.to_string()))?;
         check_growth(&[&parts.normalizer, &parts.pre_tokenizer]).map_err(fault)?;

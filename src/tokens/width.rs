@@ -85,8 +85,9 @@ impl Sample {
         match (is_wider, word) {
             (false, _) => None,
             (true, 4) => Some(Dtype::I64),
-            (true, 2) if self.alternates(&halves(4), 0) => Some(Dtype::I64),
-            (true, 2) => Some(Dtype::U32),
+            (true, 1 | 2) if self.alternates(&halves(4), 0) => Some(Dtype::I64),
+            (true, 1) if !self.alternates(&halves(2), 0) => Some(Dtype::U16),
+            (true, 1 | 2) => Some(Dtype::U32),
             (true, _) => None,
         }
     }

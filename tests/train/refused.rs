@@ -30,6 +30,15 @@ fn what_would_not_fit_is_refused_before_anything_is_written_with_the_keys_that_h
 }
 
 #[test]
+fn an_output_that_is_a_file_is_refused_by_name() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("run"), "precious").unwrap();
+    let refused = fail_with(&mut bench.run("run"), 2);
+    assert!(refused.contains("which is a file"), "{refused}");
+    assert_eq!(std::fs::read(bench.path("run")).unwrap(), b"precious");
+}
+
+#[test]
 fn a_dry_run_says_what_it_takes_and_writes_nothing() {
     let bench = Bench::new();
     let printed = text(&succeed(bench.run("run").arg("--dry-run")));

@@ -151,6 +151,22 @@ fn a_run_goes_on_only_with_the_configuration_it_began_with() {
     assert!(refused.contains("data.tokens"), "{refused}");
 }
 
+/// Its curve would be of two texts.
+#[test]
+fn a_run_whose_validation_text_was_replaced_is_not_resumed() {
+    let bench = Bench::new();
+    let own = bench.path("held-out.bin");
+    std::fs::write(&own, tokens(N_TOKENS / 2)).unwrap();
+    let of_own = format!("data.validation={}", own.display());
+    let bench = bench.with(&[&of_own]);
+    succeed(&mut bench.run("run"));
+    std::fs::remove_dir_all(bench.path("run/final")).unwrap();
+    std::fs::write(&own, tokens(N_TOKENS / 2 + 1)).unwrap();
+    let refused = fail_with(&mut bench.resume("run"), 2);
+    assert!(refused.contains("data.validation"), "{refused}");
+    assert!(refused.contains("other contents"), "{refused}");
+}
+
 /// Relative paths of a file and of flags, and the directory that the program is started in.
 #[test]
 fn a_run_with_relative_paths_is_resumed_from_any_directory_by_what_it_recorded() {

@@ -433,6 +433,9 @@ fn contents_that_are_not_what_the_name_says_are_told() {
             "an HTML page",
         ),
         ("a.txt", vec![0; 64], "nothing but zero bytes"),
+        ("a.txt", b"h\0\0\0i\0\0\0".repeat(9), "UTF-32 text"),
+        ("a.txt", text.clone(), "JSON lines"),
+        ("a.md.gz", gzip(&text), "JSON lines"),
         ("a.txt.gz", gzip(&tar), "a tar archive"),
         ("a.jsonl.gz", gzip(&gzip(&text)), "gzip"),
         ("a.parquet", b"<html>not found".to_vec(), "an HTML page"),
@@ -474,6 +477,45 @@ fn a_format_that_is_said_is_read_whatever_the_name() {
             .unwrap_err()
             .contains("UTF-16")
     );
+}
+
+#[test]
+fn json_lines_under_a_name_of_text_are_read_as_text_where_that_is_said() {
+    let options = CorpusOptions {
+        format: Some(DocumentFormat::Text),
+        ..CorpusOptions::default()
+    };
+    let inputs = Inputs::new().with("a.txt", &lines(&["a", "b"]));
+    assert_eq!(inputs.open(options).count(), 1);
+}
+
+#[test]
+fn a_hole_in_text_is_named_and_a_few_zero_bytes_are_text() {
+    let with_zeros = |n: usize| [b"begin".as_slice(), &vec![0; n], b"end"].concat();
+    let error = Inputs::new().with("a.txt", &with_zeros(64)).texts();
+    let message = error.unwrap_err().to_string();
+    assert!(
+        message.contains("64 zero bytes in a row at byte 5"),
+        "{message}"
+    );
+    let texts = Inputs::new().with("a.txt", &with_zeros(3)).texts();
+    assert_eq!(texts.unwrap(), ["begin\0\0\0end"]);
+}
+
+#[test]
+fn two_columns_of_one_name_are_no_choice() {
+    let text: ArrayRef = Arc::new(StringArray::from(vec!["a"]));
+    let other: ArrayRef = Arc::new(StringArray::from(vec!["b"]));
+    let batch = RecordBatch::try_from_iter([("text", text), ("text", other)]).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.parquet");
+    let file = fs::File::create(&path).unwrap();
+    let mut writer = ::parquet::arrow::ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let mut documents = Documents::open(vec![path], CorpusOptions::default()).unwrap();
+    let error = documents.next().unwrap().unwrap_err();
+    assert!(error.to_string().contains("2 columns `text`"), "{error}");
 }
 
 #[test]

@@ -86,7 +86,19 @@ fn broken_json_in_line_12345_is_named_with_its_remedy() {
 #[test]
 fn each_bad_line_has_its_own_error() {
     let message = |line: &[u8]| read(line).unwrap_err().to_string();
-    assert!(message(b"{\"txt\":\"a\"}").contains("no field `text`"));
+    assert!(message(b"{\"txt\":\"a\"}").contains("no field `text` (it has `txt`)"));
+    assert!(message(b"{}").contains("no field `text` (the object is empty)"));
+    let many = message(
+        b"{\"a\":1,\"b\":{\"text\":[2]},\"c\":1,\"d\":1,\"e\":1,\"f\":1,\"g\":1,\"h\":1,\"i\":1}",
+    );
+    assert!(
+        many.contains("`a`, `b`, `c`, `d`, `e`, `f`, `g`, `h`, ..."),
+        "{many}"
+    );
+    assert!(
+        message(b"{\"text\":\"a\"}\n\xef\xbb\xbf{\"text\":\"a\"}").contains("a byte order mark")
+    );
+    assert!(message(b"{\"text\":\"a\"}\n\0\0").contains("a zero byte"));
     assert!(message(b"{\"text\":3}").contains("`text` is a number, expected a string"));
     assert!(message(b"{\"text\":-3}").contains("is a number"));
     assert!(message(b"{\"text\":null}").contains("is null"));

@@ -13,6 +13,10 @@ pub const LABELS_FINGERPRINT_KEY: &str = "saltworks.labels_fingerprint";
 pub const VIEW_FINGERPRINT_KEY: &str = "saltworks.view_fingerprint";
 /// Metadata key of the policy that made a selection, as JSON.
 pub const POLICY_KEY: &str = "saltworks.policy";
+/// Metadata key of the number of rows.
+pub(in crate::shards) const N_ROWS_KEY: &str = "saltworks.n_rows";
+/// Metadata key of the number of rows that are kept.
+pub(in crate::shards) const N_KEPT_KEY: &str = "saltworks.n_kept";
 /// Metadata key of the version.
 pub(in crate::shards) const VERSION_KEY: &str = "saltworks.format_version";
 /// Metadata key of the kind of file.

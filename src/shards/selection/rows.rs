@@ -1,7 +1,8 @@
 //! Rows of a selection's file, for joining them with other data.
 
 use super::format::{
-    FILE_KEY, FILE_KIND, KEPT, SCORE, SEAL, SEQ_ID, SelectionHead, SelectionRow, fault,
+    FILE_KEY, FILE_KIND, KEPT, N_KEPT_KEY, N_ROWS_KEY, SCORE, SEAL, SEQ_ID, SelectionHead,
+    SelectionRow, fault,
 };
 use crate::shards::ShardsError;
 use crate::shards::documents::{DOC_INDEX, DOCUMENT_SELECTION_KIND};
@@ -13,7 +14,7 @@ use arrow_array::types::{
     UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, RecordBatch};
-use arrow_schema::DataType;
+use arrow_schema::{DataType, Field, Fields};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::errors::ParquetError;
@@ -51,14 +52,47 @@ pub(super) fn read_rows(
     let mask = wanted_columns(path, &builder, with_scores && head.has_scores)?;
     let builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
     let mut batches = source.decode(|| builder.build()).map_err(undecoded)?;
-    let mut n_rows = 0;
+    let mut counted = Counted::default();
     loop {
         let next = source.decode(|| Ok(batches.next().transpose()?));
         let Some(batch) = next.map_err(undecoded)? else {
+            counted.check(path, &head)?;
             return Ok(head);
         };
-        each_row(path, &batch, n_rows, &mut on_row)?;
-        n_rows += batch.num_rows() as u64;
+        each_row(path, &batch, counted.n_rows, |row| {
+            counted.n_kept += u64::from(row.kept);
+            on_row(row)
+        })?;
+        counted.n_rows += batch.num_rows() as u64;
+    }
+}
+
+/// Rows of a selection's file.
+#[derive(Default)]
+struct Counted {
+    n_rows: u64,
+    n_kept: u64,
+}
+
+impl Counted {
+    /// Other programs carry metadata along when they write a selection anew: it then tells of rows that are
+    /// not there any more.
+    fn check(&self, path: &Path, head: &SelectionHead) -> Result<(), ShardsError> {
+        for (key, what, got) in [
+            (N_ROWS_KEY, "rows", self.n_rows),
+            (N_KEPT_KEY, "kept sequences", self.n_kept),
+        ] {
+            match head.get(key) {
+                Some(said) if said != got.to_string() => {
+                    let reason = format!(
+                        "it has {got} {what}, but its metadata says {said} ({key}), so it was edited after `saltworks select` wrote it (to use your own choice, write it without the metadata saltworks.*; in pyarrow, replace_schema_metadata(None))"
+                    );
+                    return Err(fault(path, reason));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }
 
@@ -82,7 +116,7 @@ fn each_row(
     path: &Path,
     batch: &RecordBatch,
     n_before: u64,
-    on_row: &mut impl FnMut(SelectionRow) -> Result<(), ShardsError>,
+    mut on_row: impl FnMut(SelectionRow) -> Result<(), ShardsError>,
 ) -> Result<(), ShardsError> {
     let seq_ids = seq_ids_of(path, batch, n_before)?;
     let kept = kept_of(path, batch, n_before)?;
@@ -144,6 +178,8 @@ fn wanted_columns(
         let reason = format!("the column seq_id is {got}, expected integers (cast it to int64)");
         return Err(fault(path, reason));
     }
+    refuse_repeated(path, fields, SEQ_ID)?;
+    refuse_repeated(path, fields, KEPT)?;
     let mut roots = vec![seq_id];
     if let Some((kept, field)) = fields.find(KEPT) {
         if *field.data_type() != DataType::Boolean {
@@ -154,10 +190,35 @@ fn wanted_columns(
             return Err(fault(path, reason));
         }
         roots.push(kept);
+    } else if let Some(field) = fields.iter().find(|field| looks_like_kept(field)) {
+        let reason = format!(
+            "there is no column kept, but a Boolean column {} (rename it to kept, or leave it out if every row is kept)",
+            field.name()
+        );
+        return Err(fault(path, reason));
     }
     let score = fields.find(SCORE).filter(|_| with_scores);
     roots.extend(score.map(|(root, _)| root));
     Ok(ProjectionMask::roots(builder.parquet_schema(), roots))
+}
+
+/// Of two columns with one name, nobody can tell which is meant.
+fn refuse_repeated(path: &Path, fields: &Fields, name: &str) -> Result<(), ShardsError> {
+    match fields.iter().filter(|field| field.name() == name).count() {
+        0 | 1 => Ok(()),
+        n => {
+            let reason =
+                format!("there are {n} columns {name}, expected one (leave out the others)");
+            Err(fault(path, reason))
+        }
+    }
+}
+
+/// A column that other programs would call `kept`, without which every row would be kept.
+fn looks_like_kept(field: &Field) -> bool {
+    let name = field.name().to_lowercase();
+    *field.data_type() == DataType::Boolean
+        && ["kept", "keep", "is_kept", "selected", "is_selected"].contains(&name.as_str())
 }
 
 fn is_float(data_type: &DataType) -> bool {

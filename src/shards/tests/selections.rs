@@ -124,10 +124,46 @@ fn what_is_no_number_of_a_sequence_is_refused_by_name_and_row() {
             ],
             "kept is null in row 0",
         ),
+        (
+            vec![
+                ids(Int64Array::from(vec![3])),
+                ("Keep", Arc::new(BooleanArray::from(vec![true]))),
+            ],
+            "a Boolean column Keep (rename it to kept",
+        ),
+        (
+            vec![
+                ids(Int64Array::from(vec![3])),
+                ids(Int64Array::from(vec![4])),
+            ],
+            "there are 2 columns seq_id",
+        ),
     ] {
         let message = read(&columns).unwrap_err();
         assert!(message.contains(words), "{message}");
         assert!(message.contains("selection.parquet"), "{message}");
+    }
+}
+
+/// Programs that carry metadata along say of an edited file what it was before.
+#[test]
+fn a_selection_that_was_edited_under_its_metadata_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("selection.parquet");
+    let columns = [
+        ids(Int64Array::from(vec![1, 2])),
+        ("kept", Arc::new(BooleanArray::from(vec![true, false]))),
+    ];
+    let read = |metadata: &[(&str, &str)]| {
+        write(&path, &columns, metadata);
+        Selection::read(&path, 100)
+    };
+    let said = [("saltworks.n_rows", "2"), ("saltworks.n_kept", "1")];
+    assert_eq!(read(&said).unwrap().kept.len(), 1);
+    for (key, value) in [("saltworks.n_rows", "3"), ("saltworks.n_kept", "2")] {
+        let message = read(&[(key, value)]).unwrap_err().to_string();
+        assert!(message.contains("it was edited after"), "{message}");
+        assert!(message.contains(key), "{message}");
     }
 }
 

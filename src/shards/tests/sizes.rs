@@ -24,6 +24,24 @@ fn vast_plan() -> Plan {
 }
 
 #[test]
+fn a_file_that_is_not_there_is_bad_data_with_a_remedy() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = SidecarFile {
+        name: "positions/part-00000.parquet".to_owned(),
+        bytes: 5,
+        blake3: String::new(),
+    };
+    let error = check_size(dir.path(), &file).unwrap_err();
+    let message = error.to_string();
+    assert!(message.contains("it does not exist"), "{message}");
+    assert!(message.contains("label again"), "{message}");
+    assert_eq!(
+        crate::error::Classified::kind(&error),
+        crate::error::Kind::BadData
+    );
+}
+
+#[test]
 fn a_plan_of_four_billion_shards_costs_what_is_there() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("plan.json"), vast_plan().to_json()).unwrap();

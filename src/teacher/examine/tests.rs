@@ -44,7 +44,7 @@ fn a_causal_decoder_is_a_teacher_without_noise() {
     };
     decoder(&spec, &path).unwrap();
     let mut teacher = open(&path);
-    let misfits = teacher.examine(&[&TEXT, &TEXT[3..]]).unwrap();
+    let misfits = teacher.examine(&[&TEXT, &TEXT[3..]], u32::MAX).unwrap();
     assert_eq!(misfits, []);
     let info = teacher.info();
     assert!(!info.calls.is_alone, "{:?}", info.notes);
@@ -78,7 +78,9 @@ fn models_that_are_no_teachers_are_told_apart() {
         ),
     ];
     for (kind, word, said) in cases {
-        let misfits = teacher(&samples::misfit(kind)).examine(&[&TEXT]).unwrap();
+        let misfits = teacher(&samples::misfit(kind))
+            .examine(&[&TEXT], u32::MAX)
+            .unwrap();
         assert_eq!(words(&misfits), [word], "{kind:?}");
         assert!(misfits[0].to_string().contains(said), "{}", misfits[0]);
     }
@@ -87,16 +89,16 @@ fn models_that_are_no_teachers_are_told_apart() {
 #[test]
 fn log_probabilities_are_taken_and_said_aloud() {
     let mut teacher = teacher(&samples::misfit(samples::Misfit::Ends("LogSoftmax")));
-    assert_eq!(teacher.examine(&[&TEXT, &TEXT]).unwrap(), []);
+    assert_eq!(teacher.examine(&[&TEXT, &TEXT], u32::MAX).unwrap(), []);
     let notes = &teacher.info().notes;
-    assert_eq!(notes.len(), 1, "{notes:?}");
-    assert!(notes[0].contains("log-probabilities"), "{notes:?}");
+    let said = |note: &&String| note.contains("log-probabilities");
+    assert_eq!(notes.iter().filter(said).count(), 1, "{notes:?}");
 }
 
 #[test]
 fn a_model_whose_rows_change_each_other_is_causal_within_that_noise() {
     let mut teacher = teacher(&samples::dynamically_quantized());
-    assert_eq!(teacher.examine(&[&TEXT]).unwrap(), []);
+    assert_eq!(teacher.examine(&[&TEXT], u32::MAX).unwrap(), []);
     assert!(teacher.info().calls.is_alone);
     assert!(teacher.info().noise.shape_nats > 1e-3);
 }
@@ -104,7 +106,7 @@ fn a_model_whose_rows_change_each_other_is_causal_within_that_noise() {
 #[test]
 fn a_model_for_batches_of_one_is_given_one_sequence_a_call() {
     let mut teacher = teacher(&samples::batch_of_one());
-    assert_eq!(teacher.examine(&[&TEXT]).unwrap(), []);
+    assert_eq!(teacher.examine(&[&TEXT], u32::MAX).unwrap(), []);
     assert!(teacher.info().calls.is_alone);
     assert!(teacher.info().notes[0].contains("batches of one"));
 }
@@ -116,17 +118,100 @@ fn half_precision_has_one_sequence_a_call_and_a_wider_tolerance() {
         ..Sample::default()
     };
     let mut teacher = teacher(&sample.build());
-    assert_eq!(teacher.examine(&[&TEXT]).unwrap(), []);
+    assert_eq!(teacher.examine(&[&TEXT], u32::MAX).unwrap(), []);
     assert!(teacher.info().calls.is_alone);
     // The largest logit is 3: four times half the spacing of 2^-9.
     assert_eq!(teacher.info().noise.tolerance_nats(), 4.0 * 3.0 / 4096.0);
 }
 
+/// More ids than are tried in short calls.
+fn long_text() -> Vec<u32> {
+    TEXT.iter().copied().cycle().take(100).collect()
+}
+
+fn wide_teacher(model: &ModelBuilder) -> Teacher {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    model.write(&path).unwrap();
+    load_runtime(None).unwrap();
+    Teacher::open(&TeacherOptions {
+        model: path,
+        device: DeviceChoice::Cpu,
+        threads: 1,
+        logits_output: None,
+        seq_len_max: 100,
+    })
+    .unwrap()
+}
+
+#[test]
+fn logits_that_depend_on_the_shape_of_a_call_are_made_one_sequence_a_call() {
+    for (more, why) in [
+        (samples::More::Rows, "the number of rows"),
+        (samples::More::Width, "padding at its end"),
+    ] {
+        let mut teacher = teacher(&samples::depends_on(more));
+        assert_eq!(teacher.examine(&[&TEXT], u32::MAX).unwrap(), []);
+        assert!(teacher.info().calls.is_alone, "{more:?}");
+        let notes = teacher.info().notes.join("; ");
+        assert!(notes.contains(why), "{more:?}: {notes}");
+        // What such calls do not meet widens no tolerance.
+        let noise = teacher.info().noise;
+        assert_eq!(noise.tolerance_nats(), MIN_TOLERANCE_NATS, "{more:?}");
+    }
+}
+
+#[test]
+fn what_other_rows_do_hides_no_look_ahead() {
+    let model = samples::depends_on(samples::More::OthersAndFuture);
+    let misfits = teacher(&model).examine(&[&TEXT], u32::MAX).unwrap();
+    assert_eq!(words(&misfits), ["not-causal"]);
+}
+
+#[test]
+fn a_model_that_looks_ahead_only_where_it_is_long_is_no_teacher() {
+    let model = samples::depends_on(samples::More::FarFuture);
+    let text = long_text();
+    let misfits = wide_teacher(&model).examine(&[&text], u32::MAX).unwrap();
+    assert_eq!(words(&misfits), ["not-causal"]);
+    assert!(
+        misfits[0].to_string().contains("of 100 ids"),
+        "{}",
+        misfits[0]
+    );
+    let fine = wide_teacher(&Sample::default().build()).examine(&[&text], u32::MAX);
+    assert_eq!(fine.unwrap(), []);
+}
+
+#[test]
+fn an_output_layer_that_is_wider_than_the_embedding_is_tried_on_ids_of_the_tokens() {
+    let mut teacher = teacher(&samples::padded_head());
+    let error = teacher.examine(&[&TEXT], u32::MAX).unwrap_err();
+    assert!(
+        error.to_string().contains("--mask-vocab-padding"),
+        "{error}"
+    );
+    assert_eq!(
+        crate::error::Classified::kind(&error),
+        crate::error::Kind::Usage
+    );
+    assert_eq!(teacher.examine(&[&TEXT], 16).unwrap(), []);
+    assert!(!teacher.info().calls.is_alone, "{:?}", teacher.info().notes);
+}
+
+#[test]
+fn a_teacher_that_does_not_predict_the_text_is_remarked_on_and_kept() {
+    let mut teacher = teacher(&Sample::default().build());
+    assert_eq!(teacher.examine(&[&TEXT], u32::MAX).unwrap(), []);
+    let notes = teacher.info().notes.join("; ");
+    assert!(notes.contains("no better than chance"), "{notes}");
+}
+
 #[test]
 fn nothing_is_found_against_a_model_that_has_no_text_to_be_tried_on() {
     let mut teacher = teacher(&Sample::default().build());
-    assert_eq!(teacher.examine(&[]).unwrap(), []);
-    assert_eq!(teacher.examine(&[&TEXT[..1]]).unwrap(), []);
+    assert_eq!(teacher.examine(&[], u32::MAX).unwrap(), []);
+    assert_eq!(teacher.examine(&[&TEXT[..1]], u32::MAX).unwrap(), []);
 }
 
 #[test]

@@ -329,6 +329,86 @@ fn both_versions_of_llm_c_are_read_and_a_wrong_size_is_an_error() {
     }
 }
 
+#[test]
+fn llm_c_tokens_are_not_read_with_their_header_as_ids() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.bin");
+    fs::write(&path, llm_c(20_240_520, 1, 2, &u16_bytes(&[1, 2]))).unwrap();
+    let options = OpenOptions {
+        format: Some(TokenFormat::NanoGpt),
+        ..auto()
+    };
+    let error = TokenCorpus::open(&path, &options)
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(error.contains("llm.c's tokens, with a header"), "{error}");
+}
+
+#[test]
+fn a_pipe_is_no_token_file_and_nobody_waits_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.bin");
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.unwrap().success());
+    let error = TokenCorpus::open(&path, &auto()).err().unwrap();
+    assert!(matches!(error, TokensError::NotACorpus { .. }), "{error}");
+}
+
+#[test]
+fn zeros_at_the_end_of_a_token_file_are_remarked_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.bin");
+    let notes = |n_zeros: usize| {
+        let ids: Vec<u16> = (1..100).chain(std::iter::repeat_n(0, n_zeros)).collect();
+        fs::write(&path, u16_bytes(&ids)).unwrap();
+        let corpus = TokenCorpus::open(&path, &auto()).unwrap();
+        corpus.notes().join("; ")
+    };
+    assert_eq!(notes(255), "");
+    assert!(notes(5000).contains("the last 5000 of 5099 ids"));
+}
+
+#[test]
+fn a_header_that_says_half_the_width_is_not_believed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.npy");
+    let ids: Vec<u32> = (0..200).map(|i| i * 7 % 90 + 1).collect();
+    let refusal = |descr: &str, n: &str, ids: &[u32]| {
+        fs::write(&path, npy(descr, n, &u32_bytes(ids))).unwrap();
+        let corpus = TokenCorpus::open(&path, &auto()).unwrap();
+        corpus.check_ids(0..corpus.n_tokens(), 100).err()
+    };
+    let error = refusal("<u2", "(400,)", &ids).unwrap().to_string();
+    assert!(error.contains("it says that its ids are u16"), "{error}");
+    assert!(error.contains("as if they were written as u32"), "{error}");
+    assert!(refusal("<u4", "(200,)", &ids).is_none());
+}
+
+#[test]
+fn what_looks_like_padding_that_no_column_tells_is_remarked_on() {
+    let text = |n: i64| (1..n).collect::<Vec<i64>>();
+    let padded = |n: i64| [text(n), vec![0; (40 - n) as usize]].concat();
+    let notes = |rows: Vec<Vec<i64>>| {
+        let corpus = rows_of(&[("input_ids", rows)]).unwrap();
+        corpus.notes().join("; ")
+    };
+    let found = notes(vec![padded(10), padded(20), text(40)]);
+    assert!(found.contains("2 of 3 rows, all of one length"), "{found}");
+    assert!(found.contains("id 0 (50 ids)"), "{found}");
+    // Rows of other lengths are documents, whatever they end with.
+    assert_eq!(notes(vec![padded(10), padded(20), text(30)]), "");
+    assert_eq!(notes(vec![text(40), text(40)]), "");
+}
+
+#[test]
+fn ids_in_two_columns_are_no_choice() {
+    let rows = || vec![vec![1, 2]];
+    let error = rows_of(&[("input_ids", rows()), ("input_ids", rows())]);
+    let error = error.err().unwrap().to_string();
+    assert!(error.contains("is there 2 times"), "{error}");
+}
+
 fn parquet(dir: &Path, name: &str, column: ArrayRef) -> PathBuf {
     let path = dir.join("x.parquet");
     let batch = RecordBatch::try_from_iter_with_nullable([(name, column, true)]).unwrap();
@@ -917,11 +997,18 @@ fn parquet_files_of_a_folder_or_a_glob_are_one_corpus_in_the_order_of_their_name
             corpus.notes()
         );
     }
+    write_rows(&path("train-0.parquet"), &[("input_ids", vec![vec![1]])]);
+    write_rows(&path("test-0.parquet"), &[("input_ids", vec![vec![1]])]);
+    let corpus = TokenCorpus::open(dir.path(), &auto()).unwrap();
+    let notes = corpus.notes().join("; ");
+    assert!(notes.contains("the second is held out"), "{notes}");
+    fs::remove_file(path("train-0.parquet")).unwrap();
+    fs::remove_file(path("test-0.parquet")).unwrap();
     let error = |open: &Path| TokenCorpus::open(open, &auto()).err().unwrap().to_string();
     fs::write(path("train.bin"), [0; 8]).unwrap();
     assert!(error(dir.path()).contains("contains train.bin as well as Parquet files"));
     assert!(error(&path("*")).contains("as well as Parquet files"));
-    assert!(error(&path("c*.parquet")).contains("contains no tokens"));
+    assert!(error(&path("c*.parquet")).contains("is not recognised as tokens"));
     fs::remove_file(path("train.bin")).unwrap();
     // The second file has no mask, so padding would be left out of the first only.
     let masked = [

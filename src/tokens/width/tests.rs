@@ -45,6 +45,14 @@ fn wider_ids_are_seen_in_small_and_large_files_and_any_vocabulary() {
                 let seen = sample.wider_than(Dtype::U16, vocab_size);
                 assert_eq!(seen, Some(dtype), "{n} ids below {vocab_size}");
             }
+            let as_u16 = sample(&bytes_of(&ids, Dtype::U16));
+            let small = ids.iter().all(|&id| id < 256);
+            let seen = as_u16.wider_than(Dtype::U8, 1);
+            assert_eq!(
+                seen,
+                small.then_some(Dtype::U16),
+                "{n} ids below {vocab_size}"
+            );
             let as_i64 = sample(&bytes_of(&ids, Dtype::I64));
             assert_eq!(as_i64.wider_than(Dtype::U32, vocab_size), Some(Dtype::I64));
         }

@@ -293,8 +293,11 @@ impl Sources {
             ("data.labels", &theirs, &ours),
             ("data.selection", &recorded.selection, &self.selection),
             ("data.tokens", &recorded.tokens, &self.tokens),
+            ("data.validation", &recorded.validation, &self.validation),
         ] {
-            if expected != got {
+            // Earlier versions did not record what is validated on.
+            let is_unknown = key == "data.validation" && (expected.is_none() || got.is_none());
+            if expected != got && !is_unknown {
                 let said = |what: &Option<String>| what.clone().unwrap_or("none".to_owned());
                 return Err(RunError::OtherSources {
                     key,

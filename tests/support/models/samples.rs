@@ -292,6 +292,68 @@ pub fn misfit(kind: Misfit) -> ModelBuilder {
     model
 }
 
+/// On what more than its ids the logits of a row depend: see [`depends_on`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum More {
+    /// The number of rows of the call.
+    Rows,
+    /// The length of the call.
+    Width,
+    /// The other rows, and the ids that follow.
+    OthersAndFuture,
+    /// The ids that follow, in calls of more than 64 positions.
+    FarFuture,
+}
+
+/// Logits of `[B, T, 16]` that depend on more than they should.
+pub fn depends_on(more: More) -> ModelBuilder {
+    let (mut model, rows) = table_lookup("input_ids");
+    let ids = Edge::named("input_ids");
+    let mean_over = |model: &mut ModelBuilder, axis: i64| {
+        let axes = [
+            Attribute::ints("axes", &[axis]),
+            Attribute::int("keepdims", 1),
+        ];
+        model.node("ReduceMean", &[&rows], &axes)
+    };
+    let logits = match more {
+        More::Rows | More::Width => {
+            let axis = if more == More::Rows { 0 } else { 1 };
+            let n = model.dim_size(&ids, axis);
+            let n = model.cast(&n, DType::F32);
+            model.div(&rows, &n)
+        }
+        More::OthersAndFuture => {
+            let others = mean_over(&mut model, 0);
+            let future = mean_over(&mut model, 1);
+            let logits = model.add(&rows, &others);
+            model.add(&logits, &future)
+        }
+        More::FarFuture => {
+            let n = model.dim_size(&ids, 1);
+            let limit = model.scalar_i64(64);
+            let is_long = model.node("Greater", &[&n, &limit], &[]);
+            let is_long = model.cast(&is_long, DType::F32);
+            let future = mean_over(&mut model, 1);
+            let future = model.mul(&future, &is_long);
+            model.add(&rows, &future)
+        }
+    };
+    let [b, t] = batch_seq();
+    model.output("logits", &logits, DType::F32, &[b, t, Dim::Fixed(16)]);
+    model
+}
+
+/// Logits of 24 ids, of which the embedding has 16: an output layer that is padded alone.
+pub fn padded_head() -> ModelBuilder {
+    let (mut model, rows) = table_lookup("input_ids");
+    let fill = model.scalar_f32(-1.0);
+    let logits = model.pad(&rows, &[0, 0, 0, 0, 0, 8], &fill);
+    let [b, t] = batch_seq();
+    model.output("logits", &logits, DType::F32, &[b, t, Dim::Fixed(24)]);
+    model
+}
+
 /// Logits as the default sample's, but for this id, which is never predicted: -inf.
 pub fn never_predicts(id: usize) -> ModelBuilder {
     let (mut model, rows) = table_lookup("input_ids");

@@ -4,7 +4,7 @@ use crate::common::exit::Result;
 use crate::common::print::say;
 use saltworks::corpus::{
     CorpusError, CorpusOptions, DEFAULT_TEXT_FIELD, DEFAULT_ZSTD_WINDOW_LOG_MAX, DocumentFormat,
-    Documents, InputFiles, LeftOut, Tally, expand_inputs,
+    Documents, InputFiles, LeftOut, Tally, expand_inputs, mixed_splits,
 };
 use saltworks::interrupt::Interrupt;
 use saltworks::storage::{PlaceError, check_apart, is_url, resolved_path};
@@ -102,6 +102,9 @@ impl InputArgs {
             ..self.files.reading()
         };
         let files = self.files.find()?;
+        if let Some(note) = mixed_splits(&files.paths) {
+            say!("note: {note}");
+        }
         Ok(Opened {
             documents: Documents::open(files.paths, options)?.with_interrupt(interrupt),
             left_out: files.left_out,
