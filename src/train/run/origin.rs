@@ -5,7 +5,7 @@
 //! is read and never written to.
 
 use super::RunError;
-use super::directory::{RunDir, Start};
+use super::directory::{RunDir, Start, refuse_file};
 use super::finish::final_dir;
 use super::inputs::Inputs;
 use super::state::TrainState;
@@ -87,6 +87,7 @@ impl Origin {
 /// Refuses a branch that cannot start. Once it has checkpoints of its own, it no longer needs its
 /// trunk.
 pub(super) fn check_trunk(inputs: &Inputs) -> Result<(), TrainError> {
+    refuse_file(&inputs.config.output)?;
     let own = CheckpointStore::of_run(&inputs.config.output);
     if own.steps()?.is_empty() {
         open_trunk(inputs)?;
