@@ -139,7 +139,7 @@ fn what_cannot_be_done_is_said_before_anything_is_written() {
     assert!(refused.contains("c.txt is not among the 2"), "{refused}");
     place.write("corpus/c.txt", b"one text\r\nof two lines");
     let refused = fail_with(&mut place.filter("--output kept --weights"), 2);
-    assert!(refused.contains("c.txt is a text"), "{refused}");
+    assert!(refused.contains("c.txt is plain text"), "{refused}");
     assert!(!place.path("kept").exists());
 }
 

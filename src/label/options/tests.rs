@@ -92,7 +92,7 @@ fn every_missing_option_is_named_with_its_description() {
     let message = message(LabelOptions::default());
     let lines = [
         "4 options are missing",
-        "\n  teacher (--teacher)  The SLM",
+        "\n  teacher (--teacher)  The teacher",
         "\n  tokens (--tokens)    Token corpus",
         "\n  output (--output)    Directory to write labels to",
         "\n  seq_len (--seq-len)  Sequence length T",

@@ -225,18 +225,24 @@ impl RunDir {
     }
 }
 
+/// Refuses a path that is no directory, and cannot become one.
+pub(super) fn refuse_file(path: &Path) -> Result<(), TrainError> {
+    if path.is_dir() || !path.exists() {
+        return Ok(());
+    }
+    Err(RunError::Setting {
+        key: "output",
+        expected: "a directory for the run".to_owned(),
+        got: format!("{}, which is a file", path.display()),
+        remedy: "choose another one".to_owned(),
+    }
+    .into())
+}
+
 /// A run that begins again takes the place of none that got anywhere, and of nothing that is not a run.
 pub(super) fn refuse_what_is_there(path: &Path) -> Result<(), TrainError> {
     let dir = path.to_path_buf();
-    if path.exists() && !path.is_dir() {
-        return Err(RunError::Setting {
-            key: "output",
-            expected: "a directory for the run".to_owned(),
-            got: format!("{}, which is a file", path.display()),
-            remedy: "choose another one".to_owned(),
-        }
-        .into());
-    }
+    refuse_file(path)?;
     if let Some(&step) = CheckpointStore::of_run(path).steps()?.last() {
         return Err(RunError::NotResumed { dir, step }.into());
     }

@@ -5,7 +5,7 @@
 //! is read and never written to.
 
 use super::RunError;
-use super::directory::{RunDir, Start, run_dir};
+use super::directory::{RunDir, Start, refuse_file, run_dir};
 use super::finish::final_dir;
 use super::inputs::Inputs;
 use super::state::TrainState;
@@ -88,7 +88,9 @@ impl Origin {
 /// Refuses a branch that cannot start. Once it has checkpoints of its own, it no longer needs its
 /// trunk.
 pub(super) fn check_trunk(inputs: &Inputs) -> Result<(), TrainError> {
-    let own = CheckpointStore::of_run(&run_dir(&inputs.config)?);
+    let dir = run_dir(&inputs.config)?;
+    refuse_file(&dir)?;
+    let own = CheckpointStore::of_run(&dir);
     if own.steps()?.is_empty() {
         open_trunk(inputs)?;
     }
