@@ -121,7 +121,7 @@ pub enum CorpusError {
     },
     /// Zero bytes in the place of text.
     #[error(
-        "{location}: {n_bytes} zero bytes in a row at byte {byte_offset} of the (decompressed) file, where text is expected: the file was not written or fetched whole; fetch or write it again"
+        "{location}: {n_bytes} zero bytes in a row at byte {byte_offset} of the (decompressed) file, where text is expected: the file is incomplete; fetch or write it again"
     )]
     Hole {
         /// The file.

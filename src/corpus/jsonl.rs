@@ -21,9 +21,9 @@ const N_SHOWN_KEYS: usize = 8;
 fn oddity(rest: &[u8]) -> Option<&'static str> {
     match rest {
         [0xef, 0xbb, 0xbf, ..] => {
-            Some("a byte order mark stands here, as where files were joined: remove it")
+            Some("there is a byte order mark here, as if files were joined: remove it")
         }
-        [0, ..] => Some("a zero byte stands here, as where a file was not written whole"),
+        [0, ..] => Some("there is a zero byte here, as if the file was not written completely"),
         _ => None,
     }
 }

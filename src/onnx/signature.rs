@@ -129,7 +129,7 @@ pub(super) fn read_outline(path: &Path) -> Result<Outline, OnnxError> {
         return Err(OnnxError::NotOnnx {
             path: path.to_owned(),
             found: "a pipe or a device".to_owned(),
-            remedy: "write what it gives to a file first",
+            remedy: "write its contents to a file first",
         });
     }
     let file = File::open(path).map_err(io)?;

@@ -411,7 +411,7 @@ pub fn check_size(dir: &Path, file: &SidecarFile) -> Result<(), ShardsError> {
     let path = dir.join(&file.name);
     let got = match storage::metadata_if_there(&path)? {
         Some(found) => found.n_bytes.to_string(),
-        None => "unknown, for it does not exist".to_owned(),
+        None => "unknown: it does not exist".to_owned(),
     };
     expect_equal(&path, "size", file.bytes.to_string(), got)
 }

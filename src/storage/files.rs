@@ -166,7 +166,7 @@ pub fn open_regular(local: &Path) -> io::Result<File> {
     if found.is_file() || found.is_dir() {
         return File::open(local);
     }
-    let reason = "it is a pipe or a device, expected a file: write what it gives to a file first";
+    let reason = "it is a pipe or a device, expected a file: write its contents to a file first";
     Err(io::Error::new(io::ErrorKind::InvalidInput, reason))
 }
 

@@ -50,7 +50,7 @@ impl Plausibility {
         let tried = format!("on {} tokens of your text", self.n);
         if same + SHIFT_NATS < next.min(by_chance) {
             return Some(format!(
-                "{tried} the teacher finds the id that it has just read likelier ({same:.2} nats) than the one that follows ({next:.2} nats): its logits may lie one position off, or it is not trained; check its export"
+                "{tried} the teacher gives the id it has just read a higher probability ({same:.2} nats) than the next one ({next:.2} nats): its logits may lie one position off, or it is not trained; check its export"
             ));
         }
         (next >= by_chance - CHANCE_NATS).then(|| {

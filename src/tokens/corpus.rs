@@ -198,7 +198,7 @@ impl TokenCorpus {
         };
         if n_zeros >= MIN_ZEROS {
             self.notes.push(format!(
-                "the last {n_zeros} of {} ids of {} are 0, as in a file that was allocated and not filled: they are used like the others; cut them off if they are no text",
+                "the last {n_zeros} of {} ids of {} are 0, as in a file that was allocated and not filled: they are used like the others; cut them off if they are not text",
                 self.n_tokens(),
                 self.files[0].display()
             ));

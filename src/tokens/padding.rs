@@ -164,7 +164,7 @@ impl Runs {
         let is_usual = *n_rows >= 2 && *n_rows * 10 >= self.n_rows;
         is_usual.then(|| {
             format!(
-                "{n_rows} of {} rows, all of one length, begin or end with a run of id {id} ({n_ids} ids), as padding does, but no column `{MASK}` tells: they are used like the others; if they are padding, write that column, or rows without it",
+                "{n_rows} of {} rows, all of one length, begin or end with a run of id {id} ({n_ids} ids), as padding does, but there is no column `{MASK}`: they are used like the others; if they are padding, write that column, or rows without it",
                 self.n_rows
             )
         })

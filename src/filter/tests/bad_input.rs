@@ -160,7 +160,7 @@ fn another_format_than_that_of_tokenization_is_noticed() {
     setup.reading.format = None;
     let error = setup.filter(FilterOptions::default()).unwrap_err();
     assert_eq!(error.kind(), Kind::BadData);
-    assert!(error.to_string().contains("has no record 1"), "{error}");
+    assert!(error.to_string().contains("holds JSON lines"), "{error}");
     assert!(!setup.path("out/a.txt").exists());
 }
 
