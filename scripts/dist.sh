@@ -26,15 +26,15 @@ mkdir -p "$staged/bin" "$staged/lib" "$staged/share/man/man1" "$staged/share/com
 for program in saltworks saltworks-train; do
     # Unpacking a zip file does not keep the right to execute.
     install -m 755 "$unpacked"/saltworks_lm-*.data/scripts/$program "$staged/bin/"
-    "$staged/bin/$program" man --output "$staged/share/man/man1"
+    "$staged/bin/$program" man --output "$staged/share/man/man1" > /dev/null
     for shell in bash zsh fish; do
         "$staged/bin/$program" completions "$shell" > "$staged/share/completions/$program.$shell"
     done
 done
-cp .venv/lib*/python*/site-packages/onnxruntime/capi/libonnxruntime.so.* "$staged/lib/"
+runtime=$("$python" -c 'import onnxruntime; print(onnxruntime.__path__[0])')
+cp "$runtime"/capi/libonnxruntime.so.* "$staged/lib/"
 mkdir "$staged/share/onnxruntime"
-cp .venv/lib*/python*/site-packages/onnxruntime/LICENSE \
-    .venv/lib*/python*/site-packages/onnxruntime/ThirdPartyNotices.txt "$staged/share/onnxruntime/"
+cp "$runtime/LICENSE" "$runtime/ThirdPartyNotices.txt" "$staged/share/onnxruntime/"
 cp -R README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT LICENSES "$staged/"
 
 # A symbol too new for an older system shows up here, and not there.
