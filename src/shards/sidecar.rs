@@ -395,7 +395,7 @@ impl<'a> Sizes<'a> {
         match self.listed.get(std::ffi::OsStr::new(&file.name)) {
             Some(got) => {
                 let path = self.dir.join(&file.name);
-                expect_equal(&path, "size", file.bytes.to_string(), got.to_string())
+                expect_equal(&path, "size", bytes(file.bytes), bytes(*got))
             }
             // A listing may lag behind: ask for the object itself.
             None => check_size(self.dir, file),
@@ -409,11 +409,14 @@ impl<'a> Sizes<'a> {
 /// [`ShardsError::Sidecar`]; a file that cannot be inspected.
 pub fn check_size(dir: &Path, file: &SidecarFile) -> Result<(), ShardsError> {
     let path = dir.join(&file.name);
-    let got = match storage::metadata_if_there(&path)? {
-        Some(found) => found.n_bytes.to_string(),
-        None => "unknown: it does not exist".to_owned(),
-    };
-    expect_equal(&path, "size", file.bytes.to_string(), got)
+    match storage::metadata_if_there(&path)? {
+        Some(found) => expect_equal(&path, "size", bytes(file.bytes), bytes(found.n_bytes)),
+        None => expect_equal(&path, "the file", bytes(file.bytes), "missing".to_owned()),
+    }
+}
+
+fn bytes(n: u64) -> String {
+    format!("{n} bytes")
 }
 
 /// The error of a sidecar with a value other than `expected`.

@@ -6,7 +6,7 @@ use super::names::{is_still_at, split_final, temp_name};
 use super::object::{self, ObjectUrl};
 use super::publish::{publish_link, sync_dir};
 use super::published::Publish;
-use super::sweep::sweep_abandoned;
+use super::sweep::sweep_for_writer;
 use super::{FileHash, StorageError, fault};
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions, TryLockError};
@@ -73,7 +73,7 @@ impl Partial {
 
     fn create_in(dir: &Path, name: &OsStr, place: FinalPlace) -> Result<Self, StorageError> {
         // Best effort: leftovers that cannot be removed are no reason not to write.
-        let _ = sweep_abandoned(dir, name);
+        let _ = sweep_for_writer(dir, name);
         for _ in 0..CREATE_TRIES {
             let path = dir.join(temp_name(name));
             if let Some(file) = create_locked(&path)? {

@@ -62,6 +62,9 @@ fn nothing_can_be_added_to_a_text() {
     };
     let error = setup.filter(options).unwrap_err();
     assert_eq!(error.kind(), Kind::Usage);
-    assert!(error.to_string().contains("one.txt is plain text"), "{error}");
+    assert!(
+        error.to_string().contains("one.txt is plain text"),
+        "{error}"
+    );
     assert!(!setup.path("out").exists(), "before anything was written");
 }

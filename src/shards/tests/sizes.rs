@@ -33,7 +33,10 @@ fn a_file_that_is_not_there_is_bad_data_with_a_remedy() {
     };
     let error = check_size(dir.path(), &file).unwrap_err();
     let message = error.to_string();
-    assert!(message.contains("it does not exist"), "{message}");
+    assert!(
+        message.contains("the file is missing, expected 5 bytes"),
+        "{message}"
+    );
     assert!(message.contains("label again"), "{message}");
     assert_eq!(
         crate::error::Classified::kind(&error),
