@@ -9,17 +9,12 @@ once; the fastest run counts, by the clock and by processor time, and the larges
 """
 
 import argparse
-import json
-import os
-import resource
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from support.runs import run_toml
+from support.timed import run
 
 T = 16
 N_VERIFIED_AGAIN = 64
@@ -27,46 +22,10 @@ STUDENT = {"d_model": 16, "n_layers": 1, "n_heads": 2, "d_ff": 32}
 OPENED = "import sys; from saltworks_lm import Labels; print(len(Labels(sys.argv[1])))"
 
 
-def measure(command: list[object], n_runs: int) -> tuple[float, float, float]:
-    """Fewest seconds by the clock and of the processor, and the largest MiB in memory."""
-    clock, processor = [], []
-    for _ in range(n_runs):
-        began, used = time.monotonic(), processor_seconds()
-        done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
-        if done.returncode:
-            raise SystemExit(f"{command}: exit code {done.returncode}\n{done.stderr}")
-        clock.append(time.monotonic() - began)
-        processor.append(processor_seconds() - used)
-    return min(clock), min(processor), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-
-
-def processor_seconds() -> float:
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
-
-
-def in_child(work: Callable[[], object]) -> object:
-    """What `work` returns in a process of its own, whose children's memory is that of this work alone."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            os.write(writer, json.dumps(work()).encode())
-            code = 0
-        except SystemExit as error:
-            print(error, file=sys.stderr, flush=True)
-        finally:
-            os._exit(code)
-    os.close(writer)
-    _, status = os.waitpid(child, 0)
-    if status:
-        raise SystemExit(1)
-    return json.loads(os.read(reader, 1000))
-
-
 def report(name: str, command: list[object], n_runs: int = 3) -> None:
-    clock, processor, mib = in_child(lambda: measure(command, n_runs))
+    runs = [run(command) for _ in range(n_runs)]
+    clock, processor = min(cost.clock for cost in runs), min(cost.processor for cost in runs)
+    mib = max(cost.mib for cost in runs)
     print(f"| {name} | {clock:.2f} s | {processor:.2f} s | {mib:.0f} MiB |", flush=True)
 
 
@@ -87,7 +46,7 @@ def compare(programs: Path, teacher: Path, text: Path, n_shards: int, at: Path) 
     inputs = ["--teacher", teacher, "--tokens", tokens, "--seq-len", T, "--max-sequences", n_shards]
     sizes = ["--top-k", 4, "--shard-bytes", 1]
     print(f"{n_shards} shards\n\n| | by the clock | processor | memory |\n| --- | --- | --- | --- |", flush=True)
-    in_child(lambda: measure(tokenize, 1))
+    run(tokenize)
     report("`plan`", [saltworks, "plan", *inputs, *sizes, "--output", at / "planned"], 1)
     report("`label`", [saltworks, "label", *inputs, *sizes, "--output", labels], 1)
     report("`label`, all shards done", [saltworks, "label", *inputs, *sizes, "--output", labels])

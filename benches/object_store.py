@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from support.runs import STUDENT, run_toml
+from support.timed import run
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = ROOT / "target/release"
@@ -57,29 +58,19 @@ def server() -> Iterator[dict[str, str]]:
         process.wait()
 
 
-def run(program: str, *args: object, env: dict[str, str]) -> None:
-    """Runs one of the programs to its end."""
-    command = [str(PROGRAMS / program), *map(str, args)]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)}: exit {done.returncode}\n{done.stderr}")
-
-
 def train(at: Path, name: str, model: dict[str, object], steps: int, data: dict[str, object], *, env: dict[str, str]) -> Path:
     """A run into `at/name`."""
     file = at / f"{name}.toml"
     file.write_text(run_toml(at / name, model, steps, data, log={"every": 1}))
     more = ["--set", "kd.mode=salt", "--set", f"kd.n_kd={steps - 1}"] if "labels" in data else []
-    run("saltworks-train", "run", "--config", file, *more, env=env)
+    run([PROGRAMS / "saltworks-train", "run", "--config", file, *more], env)
     return at / name
 
 
 def labelled(teacher: Path, corpus: Path, n: int, output: str | Path, *, env: dict[str, str]) -> float:
     """Seconds that labels of `n` sequences take."""
-    began = time.monotonic()
     options = ["--seq-len", T, "--top-k", 64, "--max-sequences", n, "--device", "cpu", "--output", output]
-    run("saltworks", "label", "--teacher", teacher, "--tokens", corpus, *options, env=env)
-    return time.monotonic() - began
+    return run([PROGRAMS / "saltworks", "label", "--teacher", teacher, "--tokens", corpus, *options], env).clock
 
 
 def steps_a_second(metrics: Path) -> float:

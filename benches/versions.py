@@ -10,14 +10,12 @@ makes the inputs.
 """
 
 import argparse
-import os
 import statistics
-import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 from support.runs import STUDENT, run_toml
+from support.timed import Cost, run
 
 T = 256
 N_LABELLED = 512
@@ -26,19 +24,7 @@ N_FEW = 8
 N_STEPS = 40
 
 
-def run(command: list[object]) -> tuple[float, float]:
-    """Seconds of the clock and of the processor that a command takes."""
-    began = time.monotonic()
-    with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=errors)
-        _, status, used = os.wait4(process.pid, 0)
-        if status:
-            errors.seek(0)
-            raise SystemExit(f"{command}: {errors.read().decode()}")
-    return time.monotonic() - began, used.ru_utime + used.ru_stime
-
-
-def train(programs: Path, at: Path, name: str, steps: int, data: dict[str, object], *more: str) -> tuple[float, float]:
+def train(programs: Path, at: Path, name: str, steps: int, data: dict[str, object], *more: str) -> Cost:
     """A run of `steps` steps into `at/name`."""
     file = at / f"{name}.toml"
     file.write_text(run_toml(at / name, STUDENT, steps, data))
@@ -64,7 +50,7 @@ def works(teacher: Path, tokens: Path, labels: Path) -> dict[str, object]:
     }
 
 
-def label(programs: Path, teacher: Path, tokens: Path, output: Path, n: int = N_LABELLED) -> tuple[float, float]:
+def label(programs: Path, teacher: Path, tokens: Path, output: Path, n: int = N_LABELLED) -> Cost:
     """Labels of `n` sequences with scores, stats and the 64 most likely ids."""
     options = ["--seq-len", T, "--top-k", 64, "--max-sequences", n, "--device", "cpu", "--output", output]
     return run([programs / "saltworks", "label", "--teacher", teacher, "--tokens", tokens, *options])
@@ -96,7 +82,7 @@ def compare(builds: list[Path], text: Path, n_rounds: int, at: Path) -> None:
     label(builds[0], teacher, tokens, labels)
     print(f"{'':<16}{'clock':>8}{'processor':>11}   seconds of the clock, before and after")
     for name, work in works(teacher, tokens, labels).items():
-        costs: list[list[tuple[float, float]]] = [[], []]
+        costs: list[list[Cost]] = [[], []]
         for turn in range(n_rounds):
             for idx in (0, 1) if turn % 2 == 0 else (1, 0):
                 place = at / f"{file_name(name)}-{turn}-{idx}"

@@ -57,6 +57,7 @@ pub use inputs::{InputFiles, LeftOut, expand_inputs};
 pub use jsonl::JsonlReader;
 pub use location::{Location, Position};
 pub use records::{RawContents, RawFile, RawLine, RawLines, RawText};
+pub(crate) use sniff::is_html;
 pub use splits::mixed_splits;
 
 /// Longest document that is read, bytes. A longer one is more likely a file without line ends.

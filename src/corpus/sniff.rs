@@ -123,7 +123,7 @@ pub(super) fn foreign(head: &[u8]) -> Option<Foreign> {
 }
 
 /// Whether it is a web page: in place of data, usually a server's error message.
-pub(super) fn is_html(head: &[u8]) -> bool {
+pub(crate) fn is_html(head: &[u8]) -> bool {
     let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
     let start = head.trim_ascii_start();
     let starts_with = |word: &[u8]| {

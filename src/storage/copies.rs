@@ -15,7 +15,7 @@ use super::eviction::{cache_limit, make_room};
 use super::hub::{self, HubUrl};
 use super::location::{Location, locate};
 use super::object::{self, Object, ObjectUrl};
-use super::partial::{Partial, replace};
+use super::partial::Partial;
 use super::{StorageError, files, leases};
 use std::fs::File;
 use std::io::Write;
@@ -72,7 +72,7 @@ pub fn copy_file(from: &Path, to: &Path) -> Result<(), StorageError> {
         (Location::Local(local), Location::Object(url)) => {
             object::upload(&url, local, files::metadata(local)?.n_bytes)
         }
-        (Location::Local(local), Location::Local(_)) => replace(to, &files::read(local)?),
+        (Location::Local(from), Location::Local(to)) => copy_local(from, to),
     }
 }
 
@@ -234,10 +234,14 @@ fn link(copy: &Path, path: &Path) -> Result<(), StorageError> {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(()),
         Err(_) => {}
     }
-    let mut partial = Partial::create(path)?;
-    File::open(copy)
+    copy_local(copy, path)
+}
+
+fn copy_local(from: &Path, to: &Path) -> Result<(), StorageError> {
+    let mut partial = Partial::create(to)?;
+    File::open(from)
         .and_then(|mut file| std::io::copy(&mut file, &mut partial))
-        .map_err(|source| StorageError::io("write", path, source))?;
+        .map_err(|source| StorageError::io("write", to, source))?;
     partial.seal()?.replace()
 }
 

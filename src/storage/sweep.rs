@@ -25,9 +25,12 @@ static UNTIL_LISTING: LazyLock<Mutex<HashMap<PathBuf, u64>>> = LazyLock::new(Mut
 /// # Errors
 /// [`StorageError`] with the path; a directory that does not exist holds nothing.
 pub fn sweep_abandoned(dir: &Path, name: impl AsRef<OsStr>) -> Result<u64, StorageError> {
-    let stem = stem(name.as_ref());
-    let swept = sweep(dir, |candidate| candidate == stem.as_bytes())?;
-    Ok(swept.n_removed)
+    Ok(sweep_name(dir, name.as_ref())?.n_removed)
+}
+
+fn sweep_name(dir: &Path, name: &OsStr) -> Result<Swept, StorageError> {
+    let stem = stem(name);
+    sweep(dir, |candidate| candidate == stem.as_bytes())
 }
 
 /// [`sweep_abandoned`] for the writer of `name`, but not for every file of a large directory: listing it each time
@@ -41,8 +44,7 @@ pub(super) fn sweep_for_writer(dir: &Path, name: &OsStr) -> Result<(), StorageEr
         *n_left -= 1;
         return Ok(());
     }
-    let stem = stem(name);
-    let swept = sweep(dir, |candidate| candidate == stem.as_bytes())?;
+    let swept = sweep_name(dir, name)?;
     match files_until_listing(swept.n_entries) {
         0 => counts().remove(dir),
         n_files => counts().insert(dir.to_path_buf(), n_files),

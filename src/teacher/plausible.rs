@@ -23,9 +23,10 @@ impl Plausibility {
     pub(super) fn add(&mut self, text: &[u32], logits: &[f32], n_logits: usize) {
         let pairs = text.windows(2).zip(logits.chunks_exact(n_logits.max(1)));
         for (pair, logits) in pairs {
+            let log_sum = log_sum(logits);
             let nll_of = |id: u32| {
                 let logit = logits.get(id as usize).copied().map(f64::from)?;
-                let nll = log_sum(logits) - logit;
+                let nll = log_sum - logit;
                 nll.is_finite().then_some(nll)
             };
             let (Some(same), Some(next)) = (nll_of(pair[0]), nll_of(pair[1])) else {

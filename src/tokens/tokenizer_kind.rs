@@ -1,5 +1,6 @@
 //! What a file is that was given for a tokenizer.json, so that the message says more than where JSON broke off.
 
+use crate::corpus::is_html;
 use serde_json::Value;
 
 const CONVERT: &str = "which can be converted: in Python, AutoTokenizer.from_pretrained(DIR).save_pretrained(OUT) of transformers writes a tokenizer.json";
@@ -41,15 +42,6 @@ fn of_bytes(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
         () if is_ranks(head) => ("a file of tiktoken's ranks", CONVERT),
         () => return None,
     })
-}
-
-fn is_html(head: &[u8]) -> bool {
-    let start = head.trim_ascii_start();
-    let begins = |word: &[u8]| {
-        let start = start.get(..word.len());
-        start.is_some_and(|start| start.eq_ignore_ascii_case(word))
-    };
-    begins(b"<!doctype html") || begins(b"<html")
 }
 
 /// Lines of base64 and a number.

@@ -4,6 +4,7 @@ use super::exit::{Context, Result};
 use super::print::say;
 use saltworks::error::Kind;
 use saltworks::interrupt::Interrupt;
+use saltworks::storage::stop_uploads;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -12,42 +13,33 @@ const SAVING: &str = "stopping after saving a checkpoint; press Ctrl-C again to 
 
 /// The first signal requests a stop; the second ends the process.
 pub(crate) fn interrupt() -> Result<Interrupt> {
-    interrupt_of(Interrupt::new(), STOPPING)
+    interrupt_of(Interrupt::new(), STOPPING, stop_uploads)
 }
 
 /// The same, for training. The last checkpoint may go to a store, so uploads continue until the second signal.
 pub(crate) fn interrupt_that_saves() -> Result<Interrupt> {
-    let interrupt = Interrupt::new();
-    let requested = interrupt.clone();
-    listen(move || {
-        if requested.is_requested() {
-            saltworks::storage::stop_uploads();
-            end_now();
-        }
-        say!("{SAVING}");
-        requested.request();
-    })?;
-    Ok(interrupt)
+    interrupt_of(Interrupt::new(), SAVING, || {})
 }
 
 /// The same for labelling, which does not look at signals while it opens its inputs: until then the
 /// first one ends the process.
 pub(crate) fn unheeded_interrupt() -> Result<Interrupt> {
-    interrupt_of(Interrupt::unheeded(), STOPPING)
+    interrupt_of(Interrupt::unheeded(), STOPPING, stop_uploads)
 }
 
 /// An `interrupt` that the first SIGINT, SIGTERM or SIGHUP requests, printing `notice`. A second
 /// one ends the process at once; temporaries it leaves are removed by the next run. The first one
-/// does so too while `interrupt` is not checked: then there is nothing to finish.
-fn interrupt_of(interrupt: Interrupt, notice: &'static str) -> Result<Interrupt> {
+/// does so too while `interrupt` is not checked: then there is nothing to finish. `then` runs once the stop is requested.
+fn interrupt_of(interrupt: Interrupt, notice: &'static str, then: fn()) -> Result<Interrupt> {
     let requested = interrupt.clone();
     listen(move || {
         if requested.is_requested() || !requested.is_heeded() {
+            stop_uploads();
             end_now();
         }
         say!("{notice}");
         requested.request();
-        saltworks::storage::stop_uploads();
+        then();
     })?;
     Ok(interrupt)
 }
@@ -57,7 +49,7 @@ fn interrupt_of(interrupt: Interrupt, notice: &'static str) -> Result<Interrupt>
 pub(crate) fn end_on_signal() -> Result<()> {
     listen(|| {
         say!("stopped; the same command starts over");
-        saltworks::storage::stop_uploads();
+        stop_uploads();
         end_now();
     })
 }
