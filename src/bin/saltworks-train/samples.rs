@@ -65,7 +65,7 @@ pub(crate) fn write(root: &Path, results: &Results, options: &Options) -> Result
     let interrupt = Interrupt::new();
     for ((model, _), sample) in models.iter().zip(&mut samples.texts) {
         say!(
-            "{} writes {} tokens at most",
+            "{}: generating up to {} tokens",
             sample.arm,
             options.max_tokens
         );
