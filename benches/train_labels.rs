@@ -153,7 +153,7 @@ fn loader(dir: &Path, kind: Kind) -> Loader {
     }
     let options = TokenOptions {
         path: dir.join("tokens.bin"),
-        said: OpenOptions {
+        open_options: OpenOptions {
             format: Some(TokenFormat::NanoGpt),
             ..OpenOptions::default()
         },

@@ -33,7 +33,10 @@ impl Terciles {
 
 /// The third that `nats` is in: 0, 1 or 2; a boundary belongs to the third above it.
 pub(super) fn tercile_of(nats: f64, boundaries: [f64; 2]) -> usize {
-    boundaries.iter().filter(|&&boundary| nats >= boundary).count()
+    boundaries
+        .iter()
+        .filter(|&&boundary| nats >= boundary)
+        .count()
 }
 
 #[cfg(test)]

@@ -228,7 +228,7 @@ fn open_tokens(config: &SetConfig, path: &Path, arm: &Arm) -> Result<OpenedSet, 
     ];
     let options = TokenOptions {
         path: path.to_path_buf(),
-        said: OpenOptions {
+        open_options: OpenOptions {
             format: config.tokens_format,
             dtype: config.dtype,
             eod: config.eod,

@@ -236,7 +236,7 @@ pub(super) fn open_corpus(config: &LabelConfig) -> Result<TokenCorpus, LabelErro
 
 /// A note on `document` packing of a file without document boundaries.
 fn undivided(config: &LabelConfig, corpus: &TokenCorpus) -> Option<String> {
-    let is_whole = !corpus.format().has_borders() && config.options.eod.is_none();
+    let is_whole = !corpus.format().has_document_boundaries() && config.options.eod.is_none();
     (is_whole && config.options.packing == Packing::Document).then(|| {
         format!(
             "{} does not record where documents begin, so it is treated as one document: name the id between documents with --eod",

@@ -204,7 +204,7 @@ fn plan_corpus(
     let is_front = |position: &EodPosition| *position == EodPosition::Front;
     Ok(PlanCorpus {
         format: corpus.format(),
-        dtype: corpus.said_dtype(),
+        dtype: corpus.explicit_dtype(),
         eod,
         eod_position: corpus.eod_position().filter(is_front),
         padding: corpus.padding().cloned(),
@@ -252,7 +252,7 @@ pub(super) fn check_tokens_untouched(
     planned: &PlanCorpus,
     whole: bool,
 ) -> Result<(), LabelError> {
-    let Some(touched) = corpus.touched_file()? else {
+    let Some(touched) = corpus.modified_file()? else {
         return Ok(());
     };
     let is_same = |(path, file): (&PathBuf, &PlanFile)| -> Result<bool, LabelError> {

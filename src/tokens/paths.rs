@@ -33,7 +33,7 @@ impl TokenFormat {
             _ if storage::is_there(&idx)? => Ok(TokenFormat::Megatron),
             _ if found.is_none() => detect_absent(path, &bin),
             _ if is_llm_c(path)? => Ok(TokenFormat::LlmC),
-            "bin" if is_half_of_megatron(path)? => Ok(TokenFormat::Megatron),
+            "bin" if is_unpaired_megatron(path)? => Ok(TokenFormat::Megatron),
             "bin" => Ok(TokenFormat::NanoGpt),
             _ => {
                 foreign::refuse(&RawFile::open(path)?, true)?;
@@ -67,7 +67,7 @@ fn detect_folder(path: &Path, is_corpus: bool) -> Result<TokenFormat, TokensErro
 
 /// Whether this is a `.bin` without its `.idx`, though its name or its neighbour implies one: Megatron's tools call
 /// theirs `NAME_text_document.bin`.
-fn is_half_of_megatron(bin: &Path) -> Result<bool, TokensError> {
+fn is_unpaired_megatron(bin: &Path) -> Result<bool, TokensError> {
     let stem = bin
         .file_stem()
         .map(|stem| stem.to_string_lossy())

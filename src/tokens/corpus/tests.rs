@@ -516,7 +516,7 @@ fn wide_ids_without_a_header_are_read_by_their_type_and_refused_without_it() {
             fs::write(&path, &bytes).unwrap();
             let corpus = TokenCorpus::open(&path, &with_dtype(dtype)).unwrap();
             assert_eq!(documents_of(&corpus), std::slice::from_ref(&ids));
-            assert_eq!(corpus.said_dtype(), Some(dtype));
+            assert_eq!(corpus.explicit_dtype(), Some(dtype));
             assert!(corpus.check_ids(0..200, 64).is_ok());
             let guessed = TokenCorpus::open(&path, &auto()).unwrap();
             let error = guessed.check_ids(0..guessed.n_tokens(), 64).unwrap_err();
@@ -581,7 +581,7 @@ fn a_size_that_no_whole_ids_make_and_a_type_that_the_file_says_itself_are_refuse
     assert!(error.contains("header") && error.contains("u16"), "{error}");
     fs::write(&path, with_header).unwrap();
     let same = TokenCorpus::open(&path, &with_dtype(Dtype::U16)).unwrap();
-    assert_eq!(same.said_dtype(), None, "the file says it");
+    assert_eq!(same.explicit_dtype(), None, "the file says it");
     write_megatron(dir.path());
     for (options, flag) in [
         (with_dtype(Dtype::U16), "--dtype"),
@@ -774,7 +774,7 @@ fn a_file_that_is_cut_or_overwritten_while_it_is_read_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
     write_megatron(dir.path());
     let corpus = TokenCorpus::open(dir.path(), &auto()).unwrap();
-    assert_eq!(corpus.touched_file().unwrap(), None);
+    assert_eq!(corpus.modified_file().unwrap(), None);
     let documents = documents_of(&corpus);
     for name in ["tokens.idx", "tokens.bin"] {
         let file = fs::File::options()
@@ -794,7 +794,7 @@ fn a_file_that_is_cut_or_overwritten_while_it_is_read_is_noticed() {
     assert!(corpus.max_token_id(0..4).is_err());
     assert!(
         corpus
-            .touched_file()
+            .modified_file()
             .unwrap()
             .unwrap()
             .ends_with("tokens.bin")

@@ -257,12 +257,14 @@ fn open_options(config: &RunConfig) -> OpenOptions {
 fn validation_file_options(config: &RunConfig) -> OpenOptions {
     let path = config.data.validation.as_deref();
     let detected = path.map(TokenFormat::detect).and_then(Result::ok);
-    if detected.is_some_and(TokenFormat::has_borders) {
+    if detected.is_some_and(TokenFormat::has_document_boundaries) {
         return OpenOptions::default();
     }
     let said = open_options(config);
     OpenOptions {
-        format: said.format.filter(|format| !format.has_borders()),
+        format: said
+            .format
+            .filter(|format| !format.has_document_boundaries()),
         // llm.c's header has the type.
         dtype: said.dtype.filter(|_| detected != Some(TokenFormat::LlmC)),
         ..said
