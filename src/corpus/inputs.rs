@@ -147,7 +147,12 @@ impl Finder {
     /// Adds a file to read. If it has several names, one that tells its kind is preferred, then the first.
     fn add(&mut self, path: &Path, id: FileId) {
         self.n_met += 1;
-        let rank = |path: &Path| (format_of(path).0 == Contents::Unsaid, path.to_path_buf());
+        let rank = |path: &Path| {
+            (
+                format_of(path).0 == Contents::Unspecified,
+                path.to_path_buf(),
+            )
+        };
         let Some(kept) = self.files.get_mut(&id) else {
             self.files.insert(id, path.to_path_buf());
             return;
@@ -230,7 +235,7 @@ impl Found {
     /// `None` if nothing is there.
     fn at(path: &Path) -> Result<Option<Self>, CorpusError> {
         if storage::is_url(path) {
-            let found = storage::metadata_if_there(path)?;
+            let found = storage::metadata_if_exists(path)?;
             return Ok(found.map(|found| Self::in_store(path, found.is_dir)));
         }
         match fs::metadata(path) {

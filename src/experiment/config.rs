@@ -343,7 +343,7 @@ impl ReportConfig {
             .filter_map(|(key, path)| Some((key, path.as_ref()?)));
         for (key, path) in given {
             require(
-                storage::is_there(path).unwrap_or(false),
+                storage::exists(path).unwrap_or(false),
                 key,
                 "a path that exists",
                 path.display(),

@@ -79,7 +79,7 @@ impl Records {
         }
         for name in &plan.outputs {
             let path = output.join(name);
-            if storage::is_there(&path)? {
+            if storage::exists(&path)? {
                 return Err(FilterError::OutputExists { path });
             }
         }
@@ -101,7 +101,7 @@ impl Records {
             return Ok(Some(done));
         };
         let path = self.output.join(&input.output);
-        if !storage::is_there(&path)? {
+        if !storage::exists(&path)? {
             return Ok(None);
         }
         let got = Source::open(&path)?.n_bytes();

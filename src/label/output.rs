@@ -22,7 +22,7 @@ pub(super) fn check_output(config: &LabelConfig) -> Result<(), LabelError> {
     storage::check_writable(output)?;
     match others_in(output)?.first() {
         // Checked after the listing, as a task that began at the same moment may be writing its first files.
-        Some(_) if storage::is_there(&output.join("plan.json"))? => Ok(()),
+        Some(_) if storage::exists(&output.join("plan.json"))? => Ok(()),
         Some(name) => Err(refused(
             output,
             format!("which contains {name:?} and no labels"),

@@ -111,7 +111,7 @@ fn plan_selection(
     let Some(path) = &config.options.selection else {
         return Ok(None);
     };
-    if !storage::is_there(path)? {
+    if !storage::exists(path)? {
         let got = format!("{}, which does not exist", path.display());
         let expected = "a file that `saltworks select` wrote";
         return Err(LabelError::option("--selection", expected, got));

@@ -113,7 +113,7 @@ impl LabelSet {
     /// # Errors
     /// A directory that cannot be listed.
     pub fn n_finished(&self) -> Result<u64, ShardsError> {
-        let there = super::label_set::sidecars_there(&self.dir)?;
+        let there = super::label_set::existing_sidecars(&self.dir)?;
         Ok(there.range(..self.n_shards()).count() as u64)
     }
 }

@@ -318,7 +318,7 @@ fn verify_plans(set: &LabelSet, report: &mut VerifyReport) -> Result<(), ShardsE
 
 /// Compares a small file with the canonical form of its content.
 fn verify_written(path: &Path, expected: &[u8], shard: Option<u32>, report: &mut VerifyReport) {
-    match json::read_if_there(path) {
+    match json::read_if_exists(path) {
         Ok(got) => compare_written(path, &got.unwrap_or_default(), expected, shard, report),
         Err(error) => report.add_error(shard, name_of(path), &error),
     }

@@ -128,7 +128,7 @@ impl TokenCorpus {
     fn open_megatron(path: &Path) -> Result<Self, TokensError> {
         let (bin_path, idx_path) = megatron_pair(path)?;
         for half in [&bin_path, &idx_path] {
-            if !storage::is_there(half)? {
+            if !storage::exists(half)? {
                 return Err(TokensError::MissingHalf { path: half.clone() });
             }
         }
@@ -581,7 +581,7 @@ pub fn corpus_json_of(path: &Path) -> Result<Option<(CorpusJson, PathBuf)>, Toke
         return Ok(None);
     }
     let (bin, _) = megatron_pair(path)?;
-    if !storage::is_there(&bin)? {
+    if !storage::exists(&bin)? {
         return Err(TokensError::MissingHalf { path: bin });
     }
     let dir = bin.parent().unwrap_or(Path::new("")).to_path_buf();

@@ -246,7 +246,7 @@ fn is_unfinished(dir: &Path) -> Result<bool, TokensError> {
 /// Refuses a finished corpus unless it may be overwritten.
 fn check_free(dir: &Path, overwrite: bool) -> Result<(), TokensError> {
     let path = dir.join(CORPUS_JSON);
-    if !overwrite && storage::is_there(&path)? {
+    if !overwrite && storage::exists(&path)? {
         return Err(TokensError::OutputExists { path });
     }
     Ok(())

@@ -103,15 +103,15 @@ impl Args {
             let path = path.to_path_buf();
             return Err(ExportError::NotADirectory { path });
         }
-        let there = self.directory_there().filter(|_| !self.is_half_done());
-        match there.or_else(|| self.onnx_there()) {
+        let there = self.existing_file().filter(|_| !self.is_half_done());
+        match there.or_else(|| self.existing_onnx()) {
             Some(path) if !self.overwrite.overwrite => Err(ExportError::AlreadyThere { path }),
             _ => Ok(()),
         }
     }
 
     /// A file of the directory that would be replaced.
-    fn directory_there(&self) -> Option<PathBuf> {
+    fn existing_file(&self) -> Option<PathBuf> {
         let dir = self.output.as_deref().filter(|dir| !is_half(dir))?;
         let files = HF_FILES.map(|name| dir.join(name));
         files.into_iter().find(|path| path.exists())
@@ -133,7 +133,7 @@ impl Args {
     }
 
     /// The ONNX model that would be replaced.
-    fn onnx_there(&self) -> Option<PathBuf> {
+    fn existing_onnx(&self) -> Option<PathBuf> {
         self.onnx.clone().filter(|path| path.exists())
     }
 
@@ -143,7 +143,7 @@ impl Args {
         let has_both = self.output.is_some() && self.onnx.is_some();
         let is_whole = |dir: &PathBuf| dir.join("config.json").is_file();
         let is_first_there = has_both && self.output.as_ref().is_some_and(is_whole);
-        is_first_there && self.onnx_there().is_none() && !self.overwrite.overwrite
+        is_first_there && self.existing_onnx().is_none() && !self.overwrite.overwrite
     }
 }
 

@@ -5,7 +5,7 @@ use crate::checkpoint_graph::OnWork;
 use crate::interrupt::Interrupt;
 use crate::onnx::decoder::{Dialect, WeightFormat};
 use crate::pretrained::tests::tiny;
-use crate::storage::{Lacks, on_filesystem};
+use crate::storage::{Unsupported, on_filesystem};
 use std::cell::RefCell;
 use std::time::SystemTime;
 
@@ -52,7 +52,7 @@ fn without_locks_the_first_to_end_publishes_and_the_other_takes_that() {
         first_to_end.replace(Some(made(&cache, &in_silence)));
         in_silence(work)
     };
-    let last = on_filesystem(Lacks::Locks, || made(&cache, &meanwhile));
+    let last = on_filesystem(Unsupported::Locks, || made(&cache, &meanwhile));
     let first = first_to_end.into_inner().unwrap();
     assert!(first.is_new && !last.is_new);
     assert_eq!((&first.model, &first.files), (&last.model, &last.files));
@@ -62,15 +62,15 @@ fn without_locks_the_first_to_end_publishes_and_the_other_takes_that() {
 
 #[test]
 fn a_damaged_entry_gives_way_with_locks_and_without() {
-    for lacks in [Lacks::Nothing, Lacks::Locks] {
+    for unsupported in [Unsupported::Nothing, Unsupported::Locks] {
         let dir = tempfile::tempdir().unwrap();
-        let before = on_filesystem(lacks, || made(dir.path(), &in_silence));
+        let before = on_filesystem(unsupported, || made(dir.path(), &in_silence));
         std::fs::write(&before.model, b"damaged").unwrap();
-        let after = on_filesystem(lacks, || made(dir.path(), &in_silence));
-        assert!(after.is_new, "{lacks:?}");
+        let after = on_filesystem(unsupported, || made(dir.path(), &in_silence));
+        assert!(after.is_new, "{unsupported:?}");
         assert_eq!(before, after);
         assert!(!made(dir.path(), &in_silence).is_new);
-        assert_eq!(names(dir.path()).len(), 1, "{lacks:?}");
+        assert_eq!(names(dir.path()).len(), 1, "{unsupported:?}");
     }
 }
 

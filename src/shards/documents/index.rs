@@ -96,7 +96,7 @@ impl DocumentsIndex {
     /// It is damaged, or of a later format.
     pub fn read(dir: &Path) -> Result<Option<Self>, ShardsError> {
         let path = Self::path(dir);
-        let Some(bytes) = json::read_if_there(&path)? else {
+        let Some(bytes) = json::read_if_exists(&path)? else {
             return Ok(None);
         };
         let fault = |reason| ShardsError::Documents {

@@ -3,7 +3,7 @@
 use super::error::{CheckpointError, Fault};
 use super::seal::{SEAL_NAME, Seal, Unfit};
 use crate::storage::{
-    self, StorageError, is_file, is_there, make_dirs, remove_file, remove_tree, rename_dir,
+    self, StorageError, exists, is_file, make_dirs, remove_file, remove_tree, rename_dir,
     replace_dir,
 };
 use std::path::{Path, PathBuf};
@@ -125,7 +125,7 @@ impl CheckpointStore {
 
     fn existing(&self, step: u64) -> Result<PathBuf, CheckpointError> {
         let dir = self.path(step);
-        match is_there(&dir)? {
+        match exists(&dir)? {
             true => Ok(dir),
             false => Err(CheckpointError::NotThere {
                 there: list(&self.steps()?),
@@ -289,7 +289,7 @@ impl CheckpointStore {
                 continue;
             };
             let (left, place) = (self.dir.join(&name), self.path(step));
-            if state == REPLACED && !is_there(&place)? {
+            if state == REPLACED && !exists(&place)? {
                 rename_dir(&left, &place)?;
             } else {
                 remove_tree(&left)?;

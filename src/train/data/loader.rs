@@ -43,11 +43,11 @@ pub struct Coverage {
     /// Maximum labelled sequences that the steps need.
     pub labelled_needed: u64,
     /// Distinct labelled sequences available.
-    pub labelled_there: u64,
+    pub labelled_available: u64,
     /// Maximum token sequences that the steps need.
     pub tokens_needed: u64,
     /// Distinct token sequences available.
-    pub tokens_there: u64,
+    pub tokens_available: u64,
     /// Sequences of the token corpus that are excluded because stage 1 may use them.
     pub tokens_excluded: u64,
 }
@@ -105,9 +105,9 @@ impl Loader {
         let (labels, tokens) = (self.labels.as_ref(), self.tokens.as_ref());
         Coverage {
             labelled_needed: n_needed(self.stages.labelled_steps, self.stages.batch_size),
-            labelled_there: labels.map_or(0, LabelSource::n_sequences),
+            labelled_available: labels.map_or(0, LabelSource::n_sequences),
             tokens_needed: n_needed(self.stages.token_steps, self.stages.batch_size),
-            tokens_there: tokens.map_or(0, TokenSource::n_available),
+            tokens_available: tokens.map_or(0, TokenSource::n_available),
             tokens_excluded: tokens.map_or(0, TokenSource::n_excluded),
         }
     }
@@ -230,7 +230,7 @@ impl Loader {
             kind: LABELLED,
             n_steps: self.stages.labelled_steps,
             needed: coverage.labelled_needed,
-            there: coverage.labelled_there,
+            there: coverage.labelled_available,
             left_out: self.unselected(),
             epochs: self.stages.label_epochs,
             key: "data.label_epochs",
@@ -244,7 +244,7 @@ impl Loader {
             kind: TOKEN,
             n_steps: self.stages.token_steps,
             needed: coverage.tokens_needed,
-            there: coverage.tokens_there,
+            there: coverage.tokens_available,
             left_out,
             epochs: self.stages.token_epochs,
             key: "data.token_epochs",

@@ -7,7 +7,7 @@ use super::ExportError;
 use super::names::SEAL_JSON;
 use crate::pretrained::{CONFIG_JSON, MODEL_SAFETENSORS, TOKENIZER_JSON};
 use crate::storage::{
-    FileHash, Partial, Sealed, StorageError, fingerprint_of, hash_file, read_if_there, replace,
+    FileHash, Partial, Sealed, StorageError, fingerprint_of, hash_file, read_if_exists, replace,
     sampled_blake3,
 };
 use serde::{Deserialize, Serialize};
@@ -46,7 +46,7 @@ impl ModelSeal {
     /// A file that cannot be read or parsed.
     pub fn read(dir: &Path) -> Result<Option<Self>, ExportError> {
         let path = dir.join(SEAL_JSON);
-        let Some(bytes) = read_if_there(&path)? else {
+        let Some(bytes) = read_if_exists(&path)? else {
             return Ok(None);
         };
         let unreadable = |fault: String| ExportError::Unsealed {

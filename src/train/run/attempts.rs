@@ -99,6 +99,6 @@ pub(super) fn add_own(dir: &Path, name: &str) -> Result<(), StorageError> {
 }
 
 fn own(dir: &Path) -> Result<String, StorageError> {
-    let bytes = storage::read_if_there(&dir.join(OWN))?.unwrap_or_default();
+    let bytes = storage::read_if_exists(&dir.join(OWN))?.unwrap_or_default();
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -5,7 +5,7 @@ use super::attempts::Attempt;
 use super::finish::final_dir;
 use super::mirror::Mirror;
 use super::working_copy::WorkingCopy;
-use crate::storage::{self, StorageError, is_file, is_there, make_dirs, working_dir};
+use crate::storage::{self, StorageError, exists, is_file, make_dirs, working_dir};
 use crate::train::TrainError;
 use crate::train::checkpoint::{Checkpoint, CheckpointStore};
 use crate::train::config::RunConfig;
@@ -79,7 +79,7 @@ pub(super) fn open_working_copy(
     };
     let copied = match start {
         Start::Fresh => {
-            refuse_what_is_there(output)?;
+            refuse_existing_output(output)?;
             copy.clear()?;
             None
         }
@@ -95,7 +95,7 @@ impl RunDir {
     pub(super) fn claim(path: &Path, start: Start) -> Result<Self, TrainError> {
         if start == Start::Fresh {
             // Before anything is written to a directory of another kind.
-            refuse_what_is_there(path)?;
+            refuse_existing_output(path)?;
         }
         let checkpoints = CheckpointStore::of_run(path);
         make_dirs(&path.join("checkpoints"))?;
@@ -108,7 +108,7 @@ impl RunDir {
         storage::sweep_abandoned_where(path, |_| true)?;
         if start == Start::Fresh {
             // The sweep may have put a checkpoint back, and another process may have saved one.
-            refuse_what_is_there(path)?;
+            refuse_existing_output(path)?;
         }
         Ok(Self {
             start,
@@ -240,13 +240,13 @@ pub(super) fn refuse_file(path: &Path) -> Result<(), TrainError> {
 }
 
 /// A run that begins again takes the place of none that got anywhere, and of nothing that is not a run.
-pub(super) fn refuse_what_is_there(path: &Path) -> Result<(), TrainError> {
+pub(super) fn refuse_existing_output(path: &Path) -> Result<(), TrainError> {
     let dir = path.to_path_buf();
     refuse_file(path)?;
     if let Some(&step) = CheckpointStore::of_run(path).steps()?.last() {
         return Err(RunError::NotResumed { dir, step }.into());
     }
-    if is_there(&final_dir(path))? {
+    if exists(&final_dir(path))? {
         return Err(RunError::Finished { dir }.into());
     }
     if let Some(attempt) = Attempt::last(path)? {

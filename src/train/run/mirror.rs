@@ -9,7 +9,7 @@ use super::attempts::Attempt;
 use super::finish::final_dir;
 use crate::pretrained::CONFIG_JSON;
 use crate::storage::{
-    StorageError, copy_file, is_file, list, read_if_there, remove_file, remove_tree,
+    StorageError, copy_file, is_file, list, read_if_exists, remove_file, remove_tree,
 };
 use crate::train::TrainError;
 use crate::train::checkpoint::{CheckpointStore, SEAL_NAME};
@@ -129,7 +129,7 @@ pub(super) fn copy_files(from: &Path, to: &Path) -> Result<(), StorageError> {
 impl Sealed {
     /// Whether all of it is there, with the same bytes by their hashes.
     fn is_put(&self) -> Result<bool, StorageError> {
-        let hashes = |dir: &Path| read_if_there(&dir.join(self.hashes));
+        let hashes = |dir: &Path| read_if_exists(&dir.join(self.hashes));
         Ok(is_file(&self.to.join(self.last))? && hashes(&self.to)? == hashes(&self.from)?)
     }
 

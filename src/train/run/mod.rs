@@ -142,7 +142,7 @@ impl Prepared {
 
     /// Why a new run would not begin in its directory as that is now; a resumed run may.
     pub fn refused_by_output(&self) -> Option<TrainError> {
-        directory::refuse_what_is_there(&self.inputs.config.output).err()
+        directory::refuse_existing_output(&self.inputs.config.output).err()
     }
 
     /// What is known of it.

@@ -4,7 +4,7 @@ use super::RunError;
 use super::identity::{corpus_identity, labelled_identity};
 use super::inputs::Inputs;
 use crate::storage::{
-    self, StorageError, checked_json, from_checked_json, hash_file, read_if_there, replace,
+    self, StorageError, checked_json, from_checked_json, hash_file, read_if_exists, replace,
     resolved_path,
 };
 use crate::train::TrainError;
@@ -197,7 +197,7 @@ impl Sources {
     /// A record that cannot be read, or is damaged.
     pub fn recorded(dir: &Path) -> Result<Option<Self>, TrainError> {
         let path = dir.join(SOURCES_NAME);
-        if let Some(bytes) = read_if_there(&path)? {
+        if let Some(bytes) = read_if_exists(&path)? {
             let read = from_checked_json(&bytes);
             return Ok(Some(
                 read.map_err(|fault| RunError::Record { path, fault })?,

@@ -7,7 +7,7 @@ use crate::progress::show_graph;
 use indicatif::{HumanBytes, HumanCount, HumanDuration};
 use saltworks::config::to_table;
 use saltworks::label::{self, Estimate, LabelConfig, SequenceRange};
-use saltworks::storage::is_there;
+use saltworks::storage::exists;
 use saltworks::train::TrainError;
 use saltworks::train::config::RunConfig;
 use saltworks::train::schedule::LabelDemand;
@@ -98,7 +98,7 @@ fn label_config(
     demand: &LabelDemand,
 ) -> Result<LabelConfig> {
     let mut data = config.data.clone();
-    data.selection = selection_there(data.selection.as_deref());
+    data.selection = existing_selection(data.selection.as_deref());
     data.labels.get_or_insert(UNNAMED_OUTPUT.into());
     let mut below = to_table(&data)?;
     let output = below.remove("labels");
@@ -113,9 +113,9 @@ fn label_config(
 }
 
 /// The run's selection, unless it does not exist yet.
-fn selection_there(path: Option<&Path>) -> Option<PathBuf> {
+fn existing_selection(path: Option<&Path>) -> Option<PathBuf> {
     let path = path?;
-    if is_there(path).unwrap_or_default() {
+    if exists(path).unwrap_or_default() {
         return Some(path.to_path_buf());
     }
     say!(
