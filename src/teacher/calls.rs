@@ -20,7 +20,7 @@ const MAX_DEVICE_LOGITS_BYTES: u64 = 2 << 30;
 /// The smallest step that widths are rounded up in, tokens.
 const MIN_WIDTH_STEP: usize = 8;
 /// Steps from one power of two to the next: at most an eighth of a row is padding.
-const WIDTH_STEPS_AN_OCTAVE: usize = 8;
+const WIDTH_STEPS_PER_OCTAVE: usize = 8;
 
 /// The shape of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,7 +92,7 @@ impl CallRule {
 
     /// `length` rounded up to a step of an eighth of the power of two below it.
     fn shared_width(&self, length: usize) -> usize {
-        let step = (1 << length.max(1).ilog2()) / WIDTH_STEPS_AN_OCTAVE;
+        let step = (1 << length.max(1).ilog2()) / WIDTH_STEPS_PER_OCTAVE;
         let rounded = length.next_multiple_of(step.max(MIN_WIDTH_STEP));
         rounded.min(self.widest(length))
     }

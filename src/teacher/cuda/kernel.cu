@@ -32,10 +32,10 @@
 
 // A test keeps these equal to their namesakes in Rust.
 #define MAX_THREADS 256
-#define GREATEST_K 2048
+#define MAX_K 2048
 #define SCORE_K 10
 #define BLOCK 64
-#define MAX_SUMMED_BLOCKS (3 * GREATEST_K)
+#define MAX_SUMMED_BLOCKS (3 * MAX_K)
 
 // At most this many candidates are sorted rather than counted again.
 #define SORT_AIM 1024
@@ -102,7 +102,7 @@ struct Reduction {
 
 union Memory {
     struct {
-        u64 keys[GREATEST_K];
+        u64 keys[MAX_K];
         u32 histogram[N_BINS];
     } select;
     float block_sums[MAX_SUMMED_BLOCKS];

@@ -17,14 +17,14 @@ const CHECK_TOKENS: u32 = 16;
 /// noise.
 const TOLERANCE_NATS: f64 = 1e-3;
 /// Fraction of stored ids that may have swapped places, because of near ties.
-const IDS_THAT_MAY_DIFFER: f64 = 0.05;
+const MAX_DIFFERING_IDS: f64 = 0.05;
 /// Fraction of draws that may have another id, for uniforms next to a boundary; at least one.
-const DRAWS_THAT_MAY_DIFFER: f64 = 0.03;
+const MAX_DIFFERING_DRAWS: f64 = 0.03;
 /// Relative difference allowed for a rank: if 20,000 ids rank above the target, the noise of two runs moves a few past
 /// it. For the first hundred ranks, where ids are far apart, it allows nothing.
 const RANK_TOLERANCE: f64 = 0.01;
 /// Fraction of positions whose rank may differ by more, because of near ties; at least one.
-const RANKS_THAT_MAY_DIFFER: f64 = 0.05;
+const MAX_DIFFERING_RANKS: f64 = 0.05;
 
 /// Reduces a small batch on the device and on the CPU, and compares.
 ///
@@ -132,7 +132,7 @@ fn partitions_are_far(a: &PositionSignals, b: &PositionSignals) -> bool {
 
 fn ids_are_far(a: &[u32], b: &[u32]) -> bool {
     let n_moved = a.iter().zip(b).filter(|(a, b)| a != b).count();
-    a.len() != b.len() || n_moved as f64 > IDS_THAT_MAY_DIFFER * b.len() as f64
+    a.len() != b.len() || n_moved as f64 > MAX_DIFFERING_IDS * b.len() as f64
 }
 
 /// If the stored ids differ, so did the logits, and the rank may differ with them.
@@ -146,7 +146,7 @@ fn ranks_are_far(a: &PositionSignals, b: &PositionSignals, top_k: usize) -> bool
     };
     let n_positions = ranks_b.len();
     ranks_a.len() != n_positions
-        || (0..n_positions).filter(is_far).count() > few(RANKS_THAT_MAY_DIFFER, n_positions)
+        || (0..n_positions).filter(is_far).count() > few(MAX_DIFFERING_RANKS, n_positions)
 }
 
 /// Position by position, as multisets, since the order of draws is not kept.
@@ -166,7 +166,7 @@ fn samples_are_far(a: &PositionSignals, b: &PositionSignals) -> bool {
         n_draws += b.total();
         n_moved += b.total() - b.n_shared(a);
     }
-    n_moved > few(DRAWS_THAT_MAY_DIFFER, n_draws)
+    n_moved > few(MAX_DIFFERING_DRAWS, n_draws)
 }
 
 /// The draws of each position; `None` if the lists are inconsistent.

@@ -26,8 +26,8 @@ fn teacher(model: &ModelBuilder) -> Teacher {
     open(&path)
 }
 
-fn words(misfits: &[Misfit]) -> Vec<&'static str> {
-    misfits.iter().map(Misfit::word).collect()
+fn words(problems: &[Unsuitable]) -> Vec<&'static str> {
+    problems.iter().map(Unsuitable::word).collect()
 }
 
 #[test]
@@ -44,8 +44,8 @@ fn a_causal_decoder_is_a_teacher_without_noise() {
     };
     decoder(&spec, &path).unwrap();
     let mut teacher = open(&path);
-    let misfits = teacher.examine(&[&TEXT, &TEXT[3..]], u32::MAX).unwrap();
-    assert_eq!(misfits, []);
+    let problems = teacher.examine(&[&TEXT, &TEXT[3..]], u32::MAX).unwrap();
+    assert_eq!(problems, []);
     let info = teacher.info();
     assert!(!info.calls.is_alone, "{:?}", info.notes);
     assert!(info.noise.shape_nats < 1e-5, "{:?}", info.noise);
@@ -57,38 +57,40 @@ fn a_causal_decoder_is_a_teacher_without_noise() {
 fn models_that_are_no_teachers_are_told_apart() {
     let cases = [
         (
-            samples::Misfit::NotCausal,
+            samples::Unsuitable::NotCausal,
             "not-causal",
             "the last 1 of 12 ids changed",
         ),
         (
-            samples::Misfit::Random,
+            samples::Unsuitable::Random,
             "not-repeatable",
             "(RandomNormalLike)",
         ),
         (
-            samples::Misfit::Ends("Softmax"),
+            samples::Unsuitable::Ends("Softmax"),
             "not-logits",
             "as after a softmax",
         ),
         (
-            samples::Misfit::Ends("Sigmoid"),
+            samples::Unsuitable::Ends("Sigmoid"),
             "not-logits",
             "as after a sigmoid",
         ),
     ];
     for (kind, word, said) in cases {
-        let misfits = teacher(&samples::misfit(kind))
+        let problems = teacher(&samples::unsuitable(kind))
             .examine(&[&TEXT], u32::MAX)
             .unwrap();
-        assert_eq!(words(&misfits), [word], "{kind:?}");
-        assert!(misfits[0].to_string().contains(said), "{}", misfits[0]);
+        assert_eq!(words(&problems), [word], "{kind:?}");
+        assert!(problems[0].to_string().contains(said), "{}", problems[0]);
     }
 }
 
 #[test]
 fn log_probabilities_are_taken_and_said_aloud() {
-    let mut teacher = teacher(&samples::misfit(samples::Misfit::Ends("LogSoftmax")));
+    let mut teacher = teacher(&samples::unsuitable(samples::Unsuitable::Ends(
+        "LogSoftmax",
+    )));
     assert_eq!(teacher.examine(&[&TEXT, &TEXT], u32::MAX).unwrap(), []);
     let notes = &teacher.info().notes;
     let said = |note: &&String| note.contains("log-probabilities");
@@ -164,20 +166,20 @@ fn logits_that_depend_on_the_shape_of_a_call_are_made_one_sequence_a_call() {
 #[test]
 fn what_other_rows_do_hides_no_look_ahead() {
     let model = samples::depends_on(samples::More::OthersAndFuture);
-    let misfits = teacher(&model).examine(&[&TEXT], u32::MAX).unwrap();
-    assert_eq!(words(&misfits), ["not-causal"]);
+    let problems = teacher(&model).examine(&[&TEXT], u32::MAX).unwrap();
+    assert_eq!(words(&problems), ["not-causal"]);
 }
 
 #[test]
 fn a_model_that_looks_ahead_only_where_it_is_long_is_no_teacher() {
     let model = samples::depends_on(samples::More::FarFuture);
     let text = long_text();
-    let misfits = wide_teacher(&model).examine(&[&text], u32::MAX).unwrap();
-    assert_eq!(words(&misfits), ["not-causal"]);
+    let problems = wide_teacher(&model).examine(&[&text], u32::MAX).unwrap();
+    assert_eq!(words(&problems), ["not-causal"]);
     assert!(
-        misfits[0].to_string().contains("of 100 ids"),
+        problems[0].to_string().contains("of 100 ids"),
         "{}",
-        misfits[0]
+        problems[0]
     );
     let fine = wide_teacher(&Sample::default().build()).examine(&[&text], u32::MAX);
     assert_eq!(fine.unwrap(), []);

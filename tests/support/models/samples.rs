@@ -259,9 +259,9 @@ fn table_lookup(ids_name: &str) -> (ModelBuilder, Edge) {
     (model, rows)
 }
 
-/// Three ways in which a model is no teacher: see [`misfit`].
+/// Three ways in which a model is no teacher: see [`unsuitable`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Misfit {
+pub enum Unsuitable {
     /// Every position sees the mean of all ids.
     NotCausal,
     /// Noise is added at each run.
@@ -271,21 +271,21 @@ pub enum Misfit {
 }
 
 /// Logits of `[B, T, 16]` from ids, spoiled.
-pub fn misfit(kind: Misfit) -> ModelBuilder {
+pub fn unsuitable(kind: Unsuitable) -> ModelBuilder {
     let (mut model, rows) = table_lookup("input_ids");
     let logits = match kind {
-        Misfit::NotCausal => {
+        Unsuitable::NotCausal => {
             let axes = [Attribute::ints("axes", &[1]), Attribute::int("keepdims", 1)];
             let mean = model.node("ReduceMean", &[&rows], &axes);
             let small = model.scalar_f32(0.01);
             let mean = model.mul(&mean, &small);
             model.add(&rows, &mean)
         }
-        Misfit::Random => {
+        Unsuitable::Random => {
             let noise = model.node("RandomNormalLike", &[&rows], &[]);
             model.add(&rows, &noise)
         }
-        Misfit::Ends(op_type) => model.node(op_type, &[&rows], &[]),
+        Unsuitable::Ends(op_type) => model.node(op_type, &[&rows], &[]),
     };
     let [b, t] = batch_seq();
     model.output("logits", &logits, DType::F32, &[b, t, Dim::Fixed(16)]);
