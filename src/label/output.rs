@@ -6,7 +6,7 @@ use crate::storage::{self, StorageError, resolved_path};
 use std::path::Path;
 
 /// Files in a label directory that may exist before its plan.
-const BEFORE_THE_PLAN: [&str; 3] = ["selection.parquet", "tokenizer.json", "README.md"];
+const FILES_BEFORE_PLAN: [&str; 3] = ["selection.parquet", "tokenizer.json", "README.md"];
 
 /// Refuses an output that is a file, an input or inside the tokens, or that contains other files and no labels.
 ///
@@ -68,6 +68,6 @@ fn others_in(dir: &Path) -> Result<Vec<String>, StorageError> {
     let names = names
         .map(|name| name.to_string_lossy().into_owned())
         .filter(|name| !name.starts_with('.') && name != "lost+found")
-        .filter(|name| !BEFORE_THE_PLAN.contains(&name.as_str()));
+        .filter(|name| !FILES_BEFORE_PLAN.contains(&name.as_str()));
     Ok(names.collect())
 }

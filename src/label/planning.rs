@@ -3,7 +3,7 @@
 
 use super::error::LabelError;
 use super::files::{fingerprint, identify, identify_corpus, known_plan};
-use super::inputs::{LabelInputs, past_the_head, view_of};
+use super::inputs::{LabelInputs, ids_beyond_head, view_of};
 use super::options::{LabelConfig, SequenceRange};
 use crate::shards::{
     Attention, ENGINE_FEATURE, FORMAT_VERSION, IMPOSSIBLE_TARGETS_FEATURE, Layout, Plan,
@@ -300,7 +300,7 @@ fn check_token_ids(
         (n_ids > inputs.vocab_size, &checked)
         && *id < n_ids
     {
-        return Err(past_the_head(config, inputs.vocab_size, n_ids));
+        return Err(ids_beyond_head(config, inputs.vocab_size, n_ids));
     }
     checked?;
     match &inputs.provenance.ids_of {

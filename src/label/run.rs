@@ -259,7 +259,7 @@ fn try_longest(teacher: &mut Teacher, plan: &Plan) -> Result<(), LabelError> {
     match teacher.reduce(&batch, &[sequence], &signals) {
         // The values for a made-up sequence do not matter.
         Ok(_) | Err(TeacherError::Signals(_)) => Ok(()),
-        Err(source) if source.is_failed_for_good() => Err(LabelError::LongestSequence {
+        Err(source) if source.is_permanent_failure() => Err(LabelError::LongestSequence {
             seq_len: plan.sequences.seq_len,
             source,
         }),

@@ -27,7 +27,7 @@ const GROWING_WAITS: [Duration; 9] = [
     Duration::from_secs(2),
 ];
 /// How long a plan must not grow before it counts as abandoned on a filesystem without locks.
-const STILL: Duration = Duration::from_secs(1);
+const STALE_PLAN_AFTER: Duration = Duration::from_secs(1);
 
 /// A directory of labels, as its plans describe it.
 #[derive(Debug, Clone, PartialEq)]
@@ -239,7 +239,7 @@ fn read_segments_to_extend(dir: &Path) -> Result<Vec<Plan>, ShardsError> {
             // Another task is writing it, or has removed it.
             Abandoned::InWork => std::thread::sleep(wait),
             Abandoned::Unknown => {
-                std::thread::sleep(wait.max(STILL));
+                std::thread::sleep(wait.max(STALE_PLAN_AFTER));
                 if storage::read(path).ok() == before {
                     storage::remove_file(path)?;
                 }

@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 /// Time spans for measuring speed: the first in which enough shards were finished, else the last.
 const SPANS: [Duration; 2] = [Duration::from_secs(600), Duration::from_secs(3600)];
 /// Shards in a span that are enough for a meaningful speed.
-const ENOUGH: usize = 8;
+const MIN_SHARDS_FOR_SPEED: usize = 8;
 
 /// Progress of a label set. Targets and bytes are those of finished shards.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -162,7 +162,7 @@ fn pace<'a>(done: impl Iterator<Item = &'a Done>, now: SystemTime) -> Option<Pac
         let begin = now.checked_sub(*span).unwrap_or(SystemTime::UNIX_EPOCH);
         ended.partition_point(|(at, _)| *at <= begin)
     };
-    let is_enough = |span: &&Duration| ended.len() - since(span) >= ENOUGH;
+    let is_enough = |span: &&Duration| ended.len() - since(span) >= MIN_SHARDS_FOR_SPEED;
     let span = SPANS.iter().find(is_enough).unwrap_or(&SPANS[1]);
     let (seconds, counted) = match since(span) {
         0 => (now.duration_since(ended[0].0).ok()?, &ended[1..]),

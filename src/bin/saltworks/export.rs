@@ -6,7 +6,7 @@ use crate::common::beside::{check_file_name, made_folder_of, write_config};
 use crate::common::exit::Result;
 use crate::common::print::{self, out};
 use indicatif::BinaryBytes;
-use saltworks::checkpoint_graph::{Onlooker, config_json, export_checkpoint};
+use saltworks::checkpoint_graph::{GraphObserver, config_json, export_checkpoint};
 use saltworks::decoder_file::{WeightsPlace, data_path};
 use saltworks::error::{Classified, Kind};
 use saltworks::onnx::decoder::{Dialect, GraphOptions, WeightFormat};
@@ -100,11 +100,11 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let dir = made_folder_of(&args.output)?;
     // The graph comes last: without it there is no model, and the same command writes it.
     write_neighbours(&checkpoint, dir, args.overwrite.overwrite)?;
-    let onlooker = Onlooker {
+    let observer = GraphObserver {
         interrupt: &interrupt,
         on_work: &show_graph,
     };
-    let files = export_checkpoint(&checkpoint, &args.output, options, place, onlooker)?;
+    let files = export_checkpoint(&checkpoint, &args.output, options, place, observer)?;
     let n_bytes: u64 = files.iter().map(|(_, hash)| hash.bytes).sum();
     if args.json.is_asked {
         let written = serde_json::json!({

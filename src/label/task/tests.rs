@@ -58,7 +58,7 @@ fn slurms_arrays_number_their_tasks_from_the_least_id() {
     let without_step = &array("3", "0", "3", "4", "1")[..4];
     assert_eq!(task(without_step), (3, 4));
     let choice = auto_of(None, &array("3", "0", "63", "64", "1")).unwrap();
-    let said = choice.said_by.unwrap();
+    let said = choice.source.unwrap();
     assert!(said.contains("Slurm"), "{said}");
     assert!(said.contains("SLURM_ARRAY_TASK_ID=3"), "{said}");
 }
@@ -112,7 +112,7 @@ fn every_other_engine_gives_a_number_and_how_many_there_are() {
     let kubernetes = [("JOB_COMPLETION_INDEX", "5")];
     let choice = auto_of(Some(64), &kubernetes).unwrap();
     assert_eq!((choice.task.index, choice.task.count), (5, 64));
-    let said = choice.said_by.unwrap();
+    let said = choice.source.unwrap();
     assert!(
         said.contains("JOB_COMPLETION_INDEX=5, --tasks=64"),
         "{said}"
@@ -160,7 +160,7 @@ fn an_engine_of_one_process_gives_way_and_two_of_several_must_agree() {
     let same = [("RANK", "2"), ("WORLD_SIZE", "8")];
     let choice = auto_of(None, &[same, sky].concat()).unwrap();
     assert_eq!(choice.task, Task { index: 2, count: 8 });
-    assert!(choice.said_by.unwrap().contains(" and "));
+    assert!(choice.source.unwrap().contains(" and "));
     let other = [("RANK", "3"), ("WORLD_SIZE", "8")];
     let message = refused(None, &[other, sky].concat());
     assert!(message.contains("SKYPILOT_JOB_RANK=2"), "{message}");
@@ -219,7 +219,7 @@ fn a_typed_task_looks_at_no_environment() {
     let unasked = |_: &str| -> Option<String> { panic!("looked") };
     let typed = choose(Some("2/4"), None, &unasked).unwrap();
     assert_eq!(
-        (typed.task, typed.said_by),
+        (typed.task, typed.source),
         (Task { index: 2, count: 4 }, None)
     );
     assert_eq!(choose(None, None, &unasked).unwrap().task, Task::WHOLE);

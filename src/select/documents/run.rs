@@ -5,7 +5,7 @@ use super::record::{NO_RANK, Ranked};
 use super::rows::Source;
 use super::summary::{DocumentExample, DocumentSummary, LeftOut, SourceSummary};
 use crate::select::SelectError;
-use crate::select::examples::Least;
+use crate::select::examples::Smallest;
 use crate::select::histogram::ScoreHistogram;
 use crate::select::output::check_replaceable;
 use crate::select::policy::{Amount, Order, is_above_floor, limits, middle_rank};
@@ -256,7 +256,7 @@ impl Job<'_> {
         let head = self.head(&read, &placed, minus);
         let mut writer = DocumentSelectionWriter::create(self.output, partial, &head)?;
         let mut scores = ScoreHistogram::new(read.range.0, read.range.1);
-        let (mut lowest, mut highest) = (Least::new(N_EXAMPLES), Least::new(N_EXAMPLES));
+        let (mut lowest, mut highest) = (Smallest::new(N_EXAMPLES), Smallest::new(N_EXAMPLES));
         let places = placed.by_doc_index.into_sorted()?;
         for (document, place) in self.source.rows()?.zip(places) {
             let (document, place) = (document?, place?);

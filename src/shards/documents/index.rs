@@ -56,7 +56,7 @@ pub struct CorpusSpelling {
 
 impl CorpusSpelling {
     /// Whether most documents lose something, so that the total bits per byte are no measure of the text.
-    pub fn loses_most(&self) -> bool {
+    pub fn is_mostly_lossy(&self) -> bool {
         self.n_not_spelled > self.n_documents / 2
     }
 
