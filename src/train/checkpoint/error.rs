@@ -20,7 +20,7 @@ pub enum CheckpointError {
     },
     /// The requested checkpoint is missing.
     #[error("there is no checkpoint step-{step} in {}: {there}", dir.display())]
-    NotThere {
+    NotFound {
         /// Where it was looked for.
         dir: PathBuf,
         /// Requested step.
@@ -129,7 +129,7 @@ impl Classified for CheckpointError {
     fn kind(&self) -> Kind {
         match self {
             CheckpointError::Damaged { .. } => Kind::BadData,
-            CheckpointError::NotThere { .. } | CheckpointError::DoesNotFit { .. } => Kind::Usage,
+            CheckpointError::NotFound { .. } | CheckpointError::DoesNotFit { .. } => Kind::Usage,
             CheckpointError::Storage(error) => error.kind(),
             CheckpointError::Export(error) => error.kind(),
         }

@@ -34,12 +34,12 @@ pub(super) fn terciles(
             }
         }
     })?;
-    let border = |i: usize| {
+    let boundary = |i: usize| {
         let (half, rank) = found[i];
         let (low, _) = lower[i].find(rank);
         f64::from(f32::from_bits((half as u32) << 16 | low as u32))
     };
-    Ok(Some([border(0), border(1)]))
+    Ok(Some([boundary(0), boundary(1)]))
 }
 
 /// Bits in the same order as the values, for values of 0 or more. A probability that rounds to more than 1 has

@@ -168,14 +168,14 @@ fn check_file(dir: &Path, name: &str, expected: &FileHash) -> Result<(), ExportE
     match got == *expected {
         true => Ok(()),
         false => Err(ExportError::Changed {
-            expected: said(expected),
-            got: said(&got),
+            expected: shown(expected),
+            got: shown(&got),
             seal: dir.join(SEAL_JSON),
             path,
         }),
     }
 }
 
-fn said(hash: &FileHash) -> String {
+fn shown(hash: &FileHash) -> String {
     format!("{} bytes with the BLAKE3 {}", hash.bytes, hash.blake3)
 }

@@ -84,7 +84,7 @@ fn min_entropy(examples: &[Example], fraction: f64, mask_document_borders: bool)
         let Some(signals) = &example.signals else {
             continue;
         };
-        let masked = mask_document_borders.then(|| example.border_targets());
+        let masked = mask_document_borders.then(|| example.document_boundary_targets());
         let mut masked = masked.into_iter().flatten().peekable();
         for (t, &entropy) in signals.entropy_t.iter().enumerate() {
             if masked.next_if_eq(&t).is_none() {

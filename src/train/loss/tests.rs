@@ -232,11 +232,11 @@ fn examples(golden: &Golden, case: &Case) -> Vec<Example> {
 }
 
 fn example(seq_id: u64, positions: &[Position], case: &Case) -> Example {
-    let borders = positions
+    let boundaries = positions
         .iter()
         .enumerate()
         .filter(|(_, p)| p.weight == 0.0);
-    let starts = borders.map(|(t, _)| t as u32 + 1);
+    let starts = boundaries.map(|(t, _)| t as u32 + 1);
     let of = |labels: fn(&Position) -> Option<&Labels>| {
         let labels: Vec<&Labels> = positions.iter().filter_map(labels).collect();
         (!labels.is_empty()).then(|| signals(&labels))
@@ -572,7 +572,7 @@ fn made() -> Golden {
         positions: positions.collect(),
         cases: cases(),
     };
-    let borders: Vec<Option<f32>> = golden
+    let thresholds: Vec<Option<f32>> = golden
         .cases
         .iter()
         .map(|case| {
@@ -580,8 +580,8 @@ fn made() -> Golden {
             cuts.then(|| border_of_excess(&golden, case))
         })
         .collect();
-    for (case, border) in golden.cases.iter_mut().zip(borders) {
-        case.least_excess = border;
+    for (case, threshold) in golden.cases.iter_mut().zip(thresholds) {
+        case.least_excess = threshold;
     }
     let expected: Vec<Expected> = golden
         .cases

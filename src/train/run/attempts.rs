@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 /// In the store: who has which number.
 const ATTEMPTS: &str = "attempts";
 /// In the working directory: names of this machine.
-const OWN: &str = ".attempts";
+const OWN_NAMES: &str = ".attempts";
 
 /// A number, and the process that took it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,10 +95,10 @@ pub(super) fn is_own(dir: &Path, name: &str) -> Result<bool, StorageError> {
 /// makes nobody take the directory for another's.
 pub(super) fn add_own(dir: &Path, name: &str) -> Result<(), StorageError> {
     let names = own(dir)?;
-    replace(&dir.join(OWN), format!("{names}{name}\n").as_bytes())
+    replace(&dir.join(OWN_NAMES), format!("{names}{name}\n").as_bytes())
 }
 
 fn own(dir: &Path) -> Result<String, StorageError> {
-    let bytes = storage::read_if_exists(&dir.join(OWN))?.unwrap_or_default();
+    let bytes = storage::read_if_exists(&dir.join(OWN_NAMES))?.unwrap_or_default();
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -49,7 +49,7 @@ impl RunConfig {
     /// one of the schedule only where no other does, for what is left out there follows the others.
     /// Paths differ where they lead to other places, but for those of `same`, whose contents are
     /// known to be the same.
-    fn difference_beside(
+    fn first_difference(
         &self,
         other: &Self,
         free: &[&[&str]],
@@ -57,7 +57,7 @@ impl RunConfig {
     ) -> Result<Option<Difference>, ConfigError> {
         let (ours, theirs) = (self.leaves()?, other.leaves()?);
         let keys: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
-        let is_free = |key: &str| free.iter().any(|keys| is_among(key, keys));
+        let is_free = |key: &str| free.iter().any(|keys| is_listed(key, keys));
         let leads_to_same = |key: &str| {
             let [a, b] = [&ours, &theirs].map(|leaves| paths_of(leaves.get(key)));
             let mut pairs = a.iter().zip(&b);
@@ -74,8 +74,8 @@ impl RunConfig {
         let first = first.min_by_key(|key| key.starts_with(SCHEDULE_PREFIX));
         Ok(first.map(|key| Difference {
             key: key.to_string(),
-            ours: said(ours.get(*key)),
-            theirs: said_as_recorded(key, theirs.get(*key)),
+            ours: shown(ours.get(*key)),
+            theirs: shown_as_recorded(key, theirs.get(*key)),
         }))
     }
 
@@ -92,7 +92,7 @@ impl RunConfig {
         run: &Path,
         same: &[&str],
     ) -> Result<(), ConfigError> {
-        let Some(difference) = self.difference_beside(recorded, &[FREE_KEYS], same)? else {
+        let Some(difference) = self.first_difference(recorded, &[FREE_KEYS], same)? else {
             return Ok(());
         };
         Err(ConfigError::OtherRun {
@@ -122,7 +122,7 @@ impl RunConfig {
     ) -> Result<(), ConfigError> {
         let of_model = self.model.as_ref().map_or(MODEL_KEYS, |_| &[]);
         let free = [FREE_KEYS, FREE_KEYS_OF_BRANCH, of_model];
-        if let Some(difference) = self.difference_beside(trunk, &free, same)? {
+        if let Some(difference) = self.first_difference(trunk, &free, same)? {
             return Err(ConfigError::OtherTrunk {
                 key: difference.key,
                 ours: difference.ours,
@@ -195,25 +195,25 @@ fn is_same_place(ours: (&RunConfig, &Path), theirs: (&RunConfig, &Path)) -> bool
         || beside(ours).is_some_and(|place| beside(theirs) == Some(place))
 }
 
-fn is_among(key: &str, free_keys: &[&str]) -> bool {
+fn is_listed(key: &str, free_keys: &[&str]) -> bool {
     free_keys
         .iter()
         .any(|free| key == *free || (free.ends_with('.') && key.starts_with(free)))
 }
 
 /// A relative path was recorded by a version that did not make it absolute.
-fn said_as_recorded(key: &str, value: Option<&Value>) -> String {
+fn shown_as_recorded(key: &str, value: Option<&Value>) -> String {
     let path = value.and_then(Value::as_str).filter(|_| is_path_key(key));
     let is_relative = |path: &Path| path.is_relative() && !is_url(path);
     match path.is_some_and(|path| is_relative(Path::new(path))) {
         true => format!(
             "{} (relative to the directory that it was begun in: resume it from there)",
-            said(value)
+            shown(value)
         ),
-        false => said(value),
+        false => shown(value),
     }
 }
 
-fn said(value: Option<&Value>) -> String {
+fn shown(value: Option<&Value>) -> String {
     value.map_or("not set".to_owned(), Value::to_string)
 }

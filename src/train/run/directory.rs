@@ -251,7 +251,7 @@ pub(super) fn refuse_existing_output(path: &Path) -> Result<(), TrainError> {
     }
     if let Some(attempt) = Attempt::last(path)? {
         let (url, by) = (dir, attempt.name);
-        return Err(RunError::Begun { url, by }.into());
+        return Err(RunError::AlreadyStarted { url, by }.into());
     }
     for (name, what) in FOREIGN {
         if is_file(&path.join(name))? {

@@ -33,7 +33,7 @@ pub enum RunError {
         "a run was started at {} by another process ({by}), and has no checkpoint yet: if that process is no longer running, pass --resume to start over; otherwise choose another --output",
         url.display()
     )]
-    Begun {
+    AlreadyStarted {
         /// The run.
         url: PathBuf,
         /// Host, process and a nonce.
@@ -285,7 +285,7 @@ impl Classified for RunError {
             | RunError::NotARun { .. }
             // Not to be retried: the two would take the run from each other for ever.
             | RunError::TakenOver { .. }
-            | RunError::Begun { .. }
+            | RunError::AlreadyStarted { .. }
             | RunError::OtherSources { .. }
             | RunError::Memory { .. }
             | RunError::Setting { .. } => Kind::Usage,

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// Name of the trained model's directory.
 const FINAL: &str = "final";
 /// The same while it is written.
-const IN_WORK: &str = ".final.part";
+const PARTIAL: &str = ".final.part";
 /// One that another is taking the place of.
 const REPLACED: &str = ".final.old";
 
@@ -31,7 +31,7 @@ pub(super) fn write_final(
     inputs: &Inputs,
     params: &Params,
 ) -> Result<(), ExportError> {
-    let (part, place) = (run_dir.join(IN_WORK), final_dir(run_dir));
+    let (part, place) = (run_dir.join(PARTIAL), final_dir(run_dir));
     remove_tree(&part)?;
     write_hf(
         &part,
@@ -50,7 +50,7 @@ pub(super) fn write_final(
 /// Copies `final/` of the run in `from`, maybe in a store, to the run in `to`, if it is whole; checked, and whole
 /// again.
 pub(super) fn copy_final(from: &Path, to: &Path) -> Result<(), ExportError> {
-    let (from, part) = (final_dir(from), to.join(IN_WORK));
+    let (from, part) = (final_dir(from), to.join(PARTIAL));
     if !is_file(&from.join(CONFIG_JSON))? {
         return Ok(());
     }

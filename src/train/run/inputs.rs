@@ -50,13 +50,16 @@ pub struct Inputs {
 
 impl Inputs {
     /// Opens and checks all that `config` names; weights are not read yet. The labels of each teacher are
-    /// taken as they were when their fingerprint was that in `labels_then`, where they were extended since.
+    /// taken as they were when their fingerprint was that in `label_fingerprints`, where they were extended since.
     ///
     /// # Errors
     /// Whatever is wrong with a setting, with one of the inputs, or between them.
-    pub fn open_as_of(config: &RunConfig, labels_then: &[String]) -> Result<Self, TrainError> {
+    pub fn open_as_of(
+        config: &RunConfig,
+        label_fingerprints: &[String],
+    ) -> Result<Self, TrainError> {
         config.validate()?;
-        let labels = open_labels(config, labels_then)?;
+        let labels = open_labels(config, label_fingerprints)?;
         let of_labels = labels.as_ref().map(|labels| LabelsView {
             sequences: labels.view(),
             has_samples: have_samples(labels),
@@ -174,7 +177,7 @@ fn view_of(config: &RunConfig) -> ViewOptions {
 
 fn open_labels(
     config: &RunConfig,
-    labels_then: &[String],
+    label_fingerprints: &[String],
 ) -> Result<Option<LabelSource>, DataError> {
     let Some(dirs) = &config.data.labels else {
         return Ok(None);
@@ -188,7 +191,7 @@ fn open_labels(
             seed: config.train.seed,
             shuffle_row_groups: config.data.shuffle_row_groups(),
         };
-        LabelSource::open_as_of(&options, labels_then.get(i).map(String::as_str))
+        LabelSource::open_as_of(&options, label_fingerprints.get(i).map(String::as_str))
     };
     let opened = dirs.all().iter().enumerate().map(open);
     let mut opened = opened.collect::<Result<Vec<_>, _>>()?.into_iter();
@@ -233,8 +236,8 @@ fn validation_on_same_text(
 /// A note on labels of a selection in a run whose mode does not say so.
 fn selection_note(config: &RunConfig, labels: &LabelSource) -> Option<String> {
     let is_of_selection = labels.plan().sequences.selection.is_some();
-    let is_said = matches!(config.kd.mode, Mode::SaltDs | Mode::DsCe);
-    (is_of_selection && !is_said).then(|| {
+    let is_declared = matches!(config.kd.mode, Mode::SaltDs | Mode::DsCe);
+    (is_of_selection && !is_declared).then(|| {
         format!(
             "{} has labels of selected sequences only, so stage 1 reads only those, although kd.mode does not say so",
             labels.dir().display()
@@ -260,21 +263,23 @@ fn validation_file_options(config: &RunConfig) -> OpenOptions {
     if detected.is_some_and(TokenFormat::has_document_boundaries) {
         return OpenOptions::default();
     }
-    let said = open_options(config);
+    let options = open_options(config);
     OpenOptions {
-        format: said
+        format: options
             .format
             .filter(|format| !format.has_document_boundaries()),
         // llm.c's header has the type.
-        dtype: said.dtype.filter(|_| detected != Some(TokenFormat::LlmC)),
-        ..said
+        dtype: options
+            .dtype
+            .filter(|_| detected != Some(TokenFormat::LlmC)),
+        ..options
     }
 }
 
-fn token_options(config: &RunConfig, path: &Path, said: OpenOptions) -> TokenOptions {
+fn token_options(config: &RunConfig, path: &Path, options: OpenOptions) -> TokenOptions {
     TokenOptions {
         path: path.to_path_buf(),
-        said,
+        options,
         view: view_of(config),
         seed: config.train.seed,
     }
@@ -335,8 +340,8 @@ fn facts(
         (&config.data.tokens, open_options(config)),
         (&config.data.validation, validation_file_options(config)),
     ];
-    for (path, said) in corpora {
-        let facts = path.as_deref().map(|path| facts_of_corpus(path, said));
+    for (path, options) in corpora {
+        let facts = path.as_deref().map(|path| facts_of_corpus(path, options));
         if let Some(facts) = facts.transpose()?.flatten() {
             return Ok(facts);
         }
@@ -358,12 +363,12 @@ fn facts(
     .into())
 }
 
-fn facts_of_corpus(path: &Path, said: OpenOptions) -> Result<Option<TokenizerFacts>, DataError> {
+fn facts_of_corpus(path: &Path, options: OpenOptions) -> Result<Option<TokenizerFacts>, DataError> {
     // Documents are for later.
     let options = OpenOptions {
         eod: None,
         eod_position: None,
-        ..said
+        ..options
     };
     let corpus = TokenCorpus::open(path, &options)?;
     Ok(TokenizerFacts::of_corpus(&corpus))
@@ -424,7 +429,7 @@ fn policy(
         loss,
         tau: kd.tau,
         gate: kd.gate,
-        min_top_k: least_top_k(loss),
+        min_top_k: min_top_k(loss),
         teacher_nll: stages.auto_transition().is_some(),
     };
     let tau_idx = labels.teachers().map(|labels| {
@@ -461,7 +466,7 @@ fn groups_of(policy: Option<&KdPolicy>) -> &'static [Group] {
 }
 
 /// Of one id rescaled to probability 1 nothing is learnt but the id.
-fn least_top_k(loss: KdLoss) -> u32 {
+fn min_top_k(loss: KdLoss) -> u32 {
     match loss {
         KdLoss::TailBucket | KdLoss::Drop => 1,
         KdLoss::Renormalize => 2,
@@ -533,20 +538,20 @@ mod tests {
         for name in ["corpus/tokens.bin", "corpus/tokens.idx", "raw.bin", "raw"] {
             std::fs::write(path(name), [0; 8]).unwrap();
         }
-        let said = |validation: &str, format: &str| {
+        let options = |validation: &str, format: &str| {
             let text = format!(
                 "output = \"o\"\ninit = \"i\"\n[data]\ntokens = \"t\"\nvalidation = {:?}\n\
                  tokens_format = {format:?}\neod = 7\n[train]\nsteps = 1\nbatch_size = 1\n",
                 path(validation)
             );
-            let said = validation_file_options(&toml::from_str(&text).unwrap());
-            (said.format, said.eod)
+            let options = validation_file_options(&toml::from_str(&text).unwrap());
+            (options.format, options.eod)
         };
         let raw = (Some(TokenFormat::NanoGpt), Some(7));
-        assert_eq!(said("corpus", "nanogpt"), (None, None));
-        assert_eq!(said("v.parquet", "nanogpt"), (None, None));
-        assert_eq!(said("raw.bin", "nanogpt"), raw);
-        assert_eq!(said("raw", "nanogpt"), raw, "a name that does not tell");
-        assert_eq!(said("raw.bin", "megatron"), (None, Some(7)));
+        assert_eq!(options("corpus", "nanogpt"), (None, None));
+        assert_eq!(options("v.parquet", "nanogpt"), (None, None));
+        assert_eq!(options("raw.bin", "nanogpt"), raw);
+        assert_eq!(options("raw", "nanogpt"), raw, "a name that does not tell");
+        assert_eq!(options("raw.bin", "megatron"), (None, Some(7)));
     }
 }

@@ -11,19 +11,19 @@ use crate::train::model::{Capacity, MemoryPlan, ModelSpec};
 use std::path::{Path, PathBuf};
 
 /// Bytes of data from which on its keys are worth a word.
-const MUCH_DATA: u64 = 256 << 20;
+const LARGE_DATA_BYTES: u64 = 256 << 20;
 /// Fraction of what is free that a run may take.
-const SHARE_OF_FREE: f64 = 0.9;
+const MAX_FREE_FRACTION: f64 = 0.9;
 /// Bytes that no machine has: 2^47, the address space of a process.
-const MOST_BYTES: u64 = 1 << 47;
+const MAX_BYTES: u64 = 1 << 47;
 /// Bytes that AdamW keeps a parameter: two f32.
 const MOMENT_BYTES: u64 = 8;
 /// Bytes that the allocator keeps of its own beside each allocation.
 const ALLOCATION_BYTES: u64 = 16;
 /// Steps in memory beside those that wait: one that the loader puts together, one that is learnt from.
-const STEPS_IN_WORK: u64 = 2;
+const STEPS_IN_FLIGHT: u64 = 2;
 /// Row groups in memory beside a window: the next one, as it is decoded and as sequences.
-const GROUPS_IN_WORK: u64 = 2;
+const GROUPS_IN_FLIGHT: u64 = 2;
 
 /// Bytes that a run holds, from its first step to its last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,13 +56,13 @@ impl MemoryNeed {
     /// [`RunError::Memory`], with the keys that make it less.
     pub(super) fn within(room: Option<&MemoryRoom>, inputs: &Inputs) -> Result<Self, TrainError> {
         let (spec, capacity) = (&inputs.spec, inputs.capacity());
-        let most = room.map_or(MOST_BYTES, |room| room.bytes);
+        let most = room.map_or(MAX_BYTES, |room| room.bytes);
         let data = data_bytes(inputs);
-        let least = least_bytes(spec, &capacity, data);
-        if least > u128::from(most) {
+        let lower_bound = lower_bound_bytes(spec, &capacity, data);
+        if lower_bound > u128::from(most) {
             // Sizes that would not fit the arithmetic of an exact plan are among these.
             let parts = "parameters, gradients, moments, inputs of the blocks, and data only";
-            let needed = format!("at least {}", at_least(least));
+            let needed = format!("at least {}", at_least(lower_bound));
             return Err(too_much(needed, parts.to_owned(), room, inputs, data));
         }
         let need = Self::of(spec, &capacity, data);
@@ -108,7 +108,7 @@ impl MemoryNeed {
 }
 
 /// A lower bound that no dimensions of a valid model overflow.
-fn least_bytes(spec: &ModelSpec, capacity: &Capacity, data: u64) -> u128 {
+fn lower_bound_bytes(spec: &ModelSpec, capacity: &Capacity, data: u64) -> u128 {
     let block_inputs = [
         capacity.n_positions,
         spec.d_model,
@@ -198,7 +198,7 @@ impl SequenceSize {
 fn data_bytes(inputs: &Inputs) -> u64 {
     let seq_len = inputs.seq_len() as u64;
     let config = &inputs.config;
-    let n_steps = (config.data.prefetch() as u64).saturating_add(STEPS_IN_WORK);
+    let n_steps = (config.data.prefetch() as u64).saturating_add(STEPS_IN_FLIGHT);
     let n_waiting = n_steps.saturating_mul(config.train.batch_size as u64);
     let labels = inputs.labels.as_ref();
     let labels = labels.filter(|_| inputs.stages.max_labelled_steps() > 0);
@@ -209,7 +209,7 @@ fn data_bytes(inputs: &Inputs) -> u64 {
         let of_teachers = labels.teachers().enumerate().map(|(i, labels)| {
             // Of further teachers, the rows of the first one's window and row groups of their own.
             let own = labels.plan().layout.rows_per_row_group;
-            let own = GROUPS_IN_WORK.saturating_mul(own.min(labels.n_sequences()));
+            let own = GROUPS_IN_FLIGHT.saturating_mul(own.min(labels.n_sequences()));
             let n_sequences = n_sequences.saturating_add(if i == 0 { 0 } else { own });
             let size = SequenceSize::of(labels, seq_len).bytes();
             size.saturating_mul(n_sequences)
@@ -221,7 +221,7 @@ fn data_bytes(inputs: &Inputs) -> u64 {
         .saturating_mul(n_waiting);
     let of_teacher = |labels| SequenceSize::of(labels, seq_len).n_learnt().unwrap_or(0);
     let learnt = labels.filter(|_| inputs.policy.is_some());
-    let learnt = learnt.map(|labels| Learnt {
+    let learnt = learnt.map(|labels| LearntPerPosition {
         n_ids: labels.teachers().map(of_teacher).sum(),
         n_teachers: labels.teachers().count() as u64,
     });
@@ -235,14 +235,14 @@ fn data_bytes(inputs: &Inputs) -> u64 {
 fn n_decoded(labels: &LabelSource, n_groups: u64) -> u64 {
     let per_group = labels.plan().layout.rows_per_row_group;
     let window = n_groups.saturating_mul(per_group);
-    let next = GROUPS_IN_WORK.saturating_mul(per_group);
+    let next = GROUPS_IN_FLIGHT.saturating_mul(per_group);
     let n_sequences = labels.n_sequences();
-    window.min(n_sequences) + next.min(GROUPS_IN_WORK.saturating_mul(n_sequences))
+    window.min(n_sequences) + next.min(GROUPS_IN_FLIGHT.saturating_mul(n_sequences))
 }
 
 /// What a position learns of its teachers, at most.
 #[derive(Debug, Clone, Copy)]
-struct Learnt {
+struct LearntPerPosition {
     /// Ids of all of them together.
     n_ids: u64,
     n_teachers: u64,
@@ -250,10 +250,10 @@ struct Learnt {
 
 /// Bytes of a micro-batch of so many positions. Its lists of ids and probabilities grow as they are filled,
 /// to twice their length at most.
-fn target_bytes(n_positions: u64, learnt: Option<Learnt>) -> u64 {
+fn target_bytes(n_positions: u64, learnt: Option<LearntPerPosition>) -> u64 {
     // Id, target, weight; then omega, the teacher's NLL, offset, negentropy twice, tails twice; of each
     // id, itself, its probability and in whose tail it is, twice.
-    let of_kd = learnt.map_or(0, |Learnt { n_ids, n_teachers }| {
+    let of_kd = learnt.map_or(0, |LearntPerPosition { n_ids, n_teachers }| {
         let of_id = 8 + if n_teachers > 1 { n_teachers } else { 0 };
         20 + 8 * n_teachers + 2 * of_id * n_ids
     });
@@ -271,7 +271,7 @@ fn too_much(
     RunError::Memory {
         needed,
         parts,
-        room: at_most(room.map_or(MOST_BYTES, |room| room.bytes)),
+        room: at_most(room.map_or(MAX_BYTES, |room| room.bytes)),
         source_of_room: room.map_or_else(no_machine, |room| room.source.clone()),
         remedy: remedy(&inputs.config, inputs.seq_len(), data),
     }
@@ -288,7 +288,7 @@ fn remedy(config: &RunConfig, seq_len: usize, data: u64) -> String {
     if !config.train.recompute {
         keys.push("train.recompute = true".to_owned());
     }
-    if data > MUCH_DATA {
+    if data > LARGE_DATA_BYTES {
         keys.push(format!("data.prefetch (now {})", config.data.prefetch()));
         let n_groups = config.data.shuffle_row_groups();
         keys.push(format!("data.shuffle_row_groups (now {n_groups})"));
@@ -325,7 +325,7 @@ impl MemoryRoom {
             _ => (system, "the available memory"),
         };
         Some(Self {
-            bytes: (free as f64 * SHARE_OF_FREE) as u64,
+            bytes: (free as f64 * MAX_FREE_FRACTION) as u64,
             source: format!("90% of {what}, {}", mebibytes(free)),
         })
     }
@@ -445,8 +445,8 @@ mod tests {
             training: true,
             recompute: true,
         };
-        let least = least_bytes(&spec, &capacity, u64::MAX);
-        assert!(least > u128::from(MOST_BYTES));
+        let lower_bound = lower_bound_bytes(&spec, &capacity, u64::MAX);
+        assert!(lower_bound > u128::from(MAX_BYTES));
     }
 
     /// Bytes of the lists of an example with all that labels can hold, each as long as it is.
@@ -540,7 +540,7 @@ mod tests {
             kd.negentropy_n.capacity(),
         ];
         let got = 4 * words.into_iter().sum::<usize>() as u64;
-        let learnt = Learnt {
+        let learnt = LearntPerPosition {
             n_ids: 8,
             n_teachers: 1,
         };
@@ -574,8 +574,11 @@ mod tests {
                 recompute,
             };
             let need = MemoryNeed::of(&spec, &capacity, 0).total();
-            let least = least_bytes(&spec, &capacity, 0) as u64;
-            assert!(least <= need && need < 8 * least, "{least} and {need}");
+            let lower_bound = lower_bound_bytes(&spec, &capacity, 0) as u64;
+            assert!(
+                lower_bound <= need && need < 8 * lower_bound,
+                "{lower_bound} and {need}"
+            );
         }
     }
 

@@ -104,7 +104,7 @@ impl Mirror {
 
     fn put(&self, sealed: &Sealed) -> Result<(), TrainError> {
         self.attempt.check()?;
-        if sealed.is_put()? {
+        if sealed.is_complete()? {
             return Ok(());
         }
         copy_files(&self.dir, &self.url)?;
@@ -128,7 +128,7 @@ pub(super) fn copy_files(from: &Path, to: &Path) -> Result<(), StorageError> {
 
 impl Sealed {
     /// Whether all of it is there, with the same bytes by their hashes.
-    fn is_put(&self) -> Result<bool, StorageError> {
+    fn is_complete(&self) -> Result<bool, StorageError> {
         let hashes = |dir: &Path| read_if_exists(&dir.join(self.hashes));
         Ok(is_file(&self.to.join(self.last))? && hashes(&self.to)? == hashes(&self.from)?)
     }

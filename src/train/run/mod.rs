@@ -87,17 +87,20 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, TrainError> {
 }
 
 /// [`prepare`] with the labels of each teacher as they were when their fingerprint was that in
-/// `labels_then`, where they were extended since.
+/// `label_fingerprints`, where they were extended since.
 ///
 /// # Errors
 /// Those of [`prepare`].
-pub fn prepare_as_of(config: &RunConfig, labels_then: &[String]) -> Result<Prepared, TrainError> {
-    Prepared::of(open(config, labels_then)?)
+pub fn prepare_as_of(
+    config: &RunConfig,
+    label_fingerprints: &[String],
+) -> Result<Prepared, TrainError> {
+    Prepared::of(open(config, label_fingerprints)?)
 }
 
-fn open(config: &RunConfig, labels_then: &[String]) -> Result<Inputs, TrainError> {
+fn open(config: &RunConfig, label_fingerprints: &[String]) -> Result<Inputs, TrainError> {
     check_threads(config.train.threads())?;
-    let opened = Inputs::open_as_of(config, labels_then);
+    let opened = Inputs::open_as_of(config, label_fingerprints);
     let labels = config.data.labels.as_ref().map_or(&[][..], LabelDirs::all);
     opened.map_err(|error| missing_shard(error, labels))
 }
@@ -171,13 +174,13 @@ pub fn run(
 }
 
 /// [`run`]; a new run reads the labels of each teacher as they were when their fingerprint was that in
-/// `labels_then`, if they have been extended since. A resumed run reads those that it started with.
+/// `label_fingerprints`, if they have been extended since. A resumed run reads those that it started with.
 ///
 /// # Errors
 /// Those of [`run`].
 pub fn run_as_of(
     config: &RunConfig,
-    labels_then: &[String],
+    label_fingerprints: &[String],
     start: Start,
     interrupt: &Interrupt,
     observer: &Observer<'_>,
@@ -187,7 +190,11 @@ pub fn run_as_of(
     let pool = pool_of(config.train.threads())?;
     let copy = open_working_copy(&config.output, start, &observer.on_note)?;
     let own = recorded_labels(config, start)?;
-    let then = if own.is_empty() { labels_then } else { &own };
+    let then = if own.is_empty() {
+        label_fingerprints
+    } else {
+        &own
+    };
     pool.install(|| run_in_pool(config, then, start, copy, interrupt, observer))
 }
 
@@ -218,13 +225,13 @@ pub fn pool_of(n_threads: usize) -> Result<rayon::ThreadPool, RunError> {
 
 fn run_in_pool(
     config: &RunConfig,
-    labels_then: &[String],
+    label_fingerprints: &[String],
     start: Start,
     mut copy: Option<WorkingCopy>,
     interrupt: &Interrupt,
     observer: &Observer<'_>,
 ) -> Result<Outcome, TrainError> {
-    let inputs = open(config, labels_then)?;
+    let inputs = open(config, label_fingerprints)?;
     // Checked first: a finished run needs none of its other inputs.
     let may_be_finished = start != Start::Fresh && final_dir(&run_dir(config)?).is_dir();
     let claimed = may_be_finished.then(|| ClaimedRun::take(&inputs, start, copy.take()));
@@ -233,7 +240,7 @@ fn run_in_pool(
         .as_ref()
         .and_then(|claimed| Some((claimed, claimed.finished_model()?)))
     {
-        claimed.keep_sources()?;
+        claimed.write_missing_sources()?;
         claimed.dir.mirror_final()?;
         return Ok(Outcome::AlreadyFinished { model });
     }
@@ -254,7 +261,7 @@ fn recorded_labels(config: &RunConfig, start: Start) -> Result<Vec<String>, Trai
     };
     let of_trunk = || Sources::of_checkpoint(config.branch_from.as_deref()?);
     let sources = own.or_else(of_trunk);
-    Ok(sources.map_or(Vec::new(), |sources| sources.labels_then()))
+    Ok(sources.map_or(Vec::new(), |sources| sources.label_fingerprints()))
 }
 
 /// The locked directory of a run, and the state of the run.
@@ -275,7 +282,7 @@ impl ClaimedRun {
 
     /// Of a finished run of a version that recorded them after its end, which may not have come to it.
     /// Its last checkpoint, where it is still there, was found to be of these inputs.
-    fn keep_sources(&self) -> Result<(), TrainError> {
+    fn write_missing_sources(&self) -> Result<(), TrainError> {
         let is_known = matches!(self.origin, Origin::Own(_));
         match is_known && !self.dir.path.join(SOURCES_NAME).exists() {
             true => Ok(self.state.sources.write(&self.dir.path)?),

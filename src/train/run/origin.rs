@@ -140,7 +140,7 @@ fn unusable(path: &Path, store: &CheckpointStore, error: CheckpointError) -> Tra
             remedy: format!("restore it, or branch from another one ({})", others()),
         }
         .into(),
-        CheckpointError::NotThere { .. } => RunError::Setting {
+        CheckpointError::NotFound { .. } => RunError::Setting {
             key: "branch_from",
             expected: "a checkpoint that exists".to_owned(),
             got: format!("{} ({})", path.display(), others()),

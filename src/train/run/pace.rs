@@ -54,9 +54,9 @@ impl Snapshot {
 }
 
 /// Time after which the peak is measured again: a load that was there at first may be gone.
-const PROBE_EVERY: Duration = Duration::from_secs(600);
+const PROBE_INTERVAL: Duration = Duration::from_secs(600);
 /// Least time between two measurements, each of about a tenth of a second.
-const PROBE_APART: Duration = Duration::from_secs(20);
+const MIN_PROBE_INTERVAL: Duration = Duration::from_secs(20);
 
 /// Floating point operations per second that the machine was seen to reach.
 pub(super) struct Peak {
@@ -76,14 +76,14 @@ impl Peak {
     }
 
     /// A step went at `flops` a second.
-    fn see(&mut self, flops: f64) {
+    fn observe(&mut self, flops: f64) {
         let since = self.probed.elapsed();
-        self.see_after(since, flops);
+        self.observe_after(since, flops);
     }
 
-    fn see_after(&mut self, since: Duration, flops: f64) {
-        let is_faster = flops > self.flops && since >= PROBE_APART;
-        if is_faster || since >= PROBE_EVERY {
+    fn observe_after(&mut self, since: Duration, flops: f64) {
+        let is_faster = flops > self.flops && since >= MIN_PROBE_INTERVAL;
+        if is_faster || since >= PROBE_INTERVAL {
             self.flops = self.flops.max((self.probe)());
             self.probed = Instant::now();
         }
@@ -104,18 +104,18 @@ pub(super) struct Pace {
     peak: Peak,
     step_began: Instant,
     n_steps_here: u64,
-    whole: Stretch,
-    recent: Stretch,
+    whole: Throughput,
+    recent: Throughput,
 }
 
 /// Positions, and the seconds that they took.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-struct Stretch {
+struct Throughput {
     n_tokens: u64,
     seconds: f64,
 }
 
-impl Stretch {
+impl Throughput {
     fn tokens_per_s(self) -> f64 {
         self.n_tokens as f64 / self.seconds.max(1e-9)
     }
@@ -130,8 +130,8 @@ impl Pace {
             peak,
             step_began: Instant::now(),
             n_steps_here: 0,
-            whole: Stretch::default(),
-            recent: Stretch::default(),
+            whole: Throughput::default(),
+            recent: Throughput::default(),
         }
     }
 
@@ -143,12 +143,13 @@ impl Pace {
     pub(super) fn end_step(&mut self, n_tokens: u64) -> f64 {
         let seconds = self.step_began.elapsed().as_secs_f64();
         self.n_steps_here += 1;
-        for stretch in [&mut self.whole, &mut self.recent] {
-            stretch.n_tokens += n_tokens;
-            stretch.seconds += seconds;
+        for throughput in [&mut self.whole, &mut self.recent] {
+            throughput.n_tokens += n_tokens;
+            throughput.seconds += seconds;
         }
-        let step = Stretch { n_tokens, seconds };
-        self.peak.see(step.tokens_per_s() * self.flops_per_token);
+        let step = Throughput { n_tokens, seconds };
+        self.peak
+            .observe(step.tokens_per_s() * self.flops_per_token);
         seconds
     }
 
@@ -209,17 +210,17 @@ mod tests {
             now.get()
         });
         let moment = Duration::from_secs(1);
-        peak.see_after(moment, 2e9);
+        peak.observe_after(moment, 2e9);
         assert_eq!((n_probes.get(), peak.share(2e9)), (1, 0.5));
         // Faster than the peak, right after it was measured: the step is the better measure.
-        peak.see_after(moment, 5e9);
+        peak.observe_after(moment, 5e9);
         assert_eq!((n_probes.get(), peak.share(5e9)), (1, 1.0));
         // The neighbour is gone.
         there.set(10e9);
-        peak.see_after(PROBE_APART, 6e9);
+        peak.observe_after(MIN_PROBE_INTERVAL, 6e9);
         assert_eq!((n_probes.get(), peak.share(6e9)), (2, 0.6));
         there.set(20e9);
-        peak.see_after(PROBE_EVERY, 6e9);
+        peak.observe_after(PROBE_INTERVAL, 6e9);
         assert_eq!((n_probes.get(), peak.share(6e9)), (3, 0.3));
         assert_eq!(peak.share(30e9), 1.0);
     }

@@ -33,7 +33,7 @@ pub struct TrainState {
     pub loader: LoaderPosition,
     /// The transition `auto`, if it is used.
     pub auto: Option<AutoTransition>,
-    /// Border that the gate `excess` has in the next step, nats; absent before the first step and with
+    /// Threshold of the gate `excess` in the next step, nats; absent before the first step and with
     /// every other gate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub least_excess: Option<f32>,
@@ -209,7 +209,7 @@ impl Sources {
     }
 
     /// Fingerprints of the labels of each teacher.
-    pub fn labels_then(&self) -> Vec<String> {
+    pub fn label_fingerprints(&self) -> Vec<String> {
         self.labels
             .iter()
             .chain(&self.other_labels)
@@ -219,7 +219,7 @@ impl Sources {
 
     /// All of them in one, for comparison and for messages.
     fn all_labels(&self) -> Option<String> {
-        let all = self.labels_then();
+        let all = self.label_fingerprints();
         (!all.is_empty()).then(|| all.join(", "))
     }
 
@@ -298,11 +298,11 @@ impl Sources {
             // Earlier versions did not record what is validated on.
             let is_unknown = key == "data.validation" && (expected.is_none() || got.is_none());
             if expected != got && !is_unknown {
-                let said = |what: &Option<String>| what.clone().unwrap_or("none".to_owned());
+                let shown = |what: &Option<String>| what.clone().unwrap_or("none".to_owned());
                 return Err(RunError::OtherSources {
                     key,
-                    expected: said(expected),
-                    got: said(got),
+                    expected: shown(expected),
+                    got: shown(got),
                     run: run.to_path_buf(),
                 }
                 .into());

@@ -23,7 +23,7 @@ pub struct StepReport {
     pub teacher_nll: Option<f64>,
     /// Variances of the losses over its positions; for logged steps of stage 1.
     pub variance: Option<LossVariance>,
-    /// Border that the gate `excess` has in the next step; `None` with every other gate.
+    /// Threshold of the gate `excess` in the next step; `None` with every other gate.
     pub least_excess: Option<f32>,
     /// Whether the gate `excess` decided how much was learnt from each position.
     pub has_excess: bool,
@@ -73,7 +73,7 @@ pub(super) struct StepBatch<'a> {
     pub(super) mask_document_borders: bool,
     pub(super) micro_batch_size: usize,
     /// Boundaries of the buckets, if variances are needed.
-    pub(super) spread_by: Option<[f64; 2]>,
+    pub(super) bucket_boundaries: Option<[f64; 2]>,
 }
 
 /// Results of the micro-batches of one step.
@@ -118,14 +118,14 @@ impl<'a> StepBatch<'a> {
             kd,
             mask_document_borders,
             micro_batch_size: inputs.config.train.micro_batch_size(),
-            spread_by: None,
+            bucket_boundaries: None,
         }
     }
 
     /// The same step, with variances over its positions.
-    pub(super) fn with_spread(self, borders: [f64; 2]) -> Self {
+    pub(super) fn with_variances(self, boundaries: [f64; 2]) -> Self {
         Self {
-            spread_by: Some(borders),
+            bucket_boundaries: Some(boundaries),
             ..self
         }
     }
@@ -144,7 +144,7 @@ impl<'a> StepBatch<'a> {
             return self.n_positions();
         }
         let n_kept = |example: &Example| {
-            let n_masked = example.border_targets().count();
+            let n_masked = example.document_boundary_targets().count();
             example.n_targets().saturating_sub(n_masked)
         };
         self.examples.iter().map(n_kept).sum()
@@ -168,7 +168,7 @@ impl<'a> StepBatch<'a> {
             n => (n as f64).recip() as f32,
         };
         let (mut losses, mut teacher) = (LossSums::default(), TeacherNll::default());
-        let mut variances = self.spread_by.map(LossVariances::new);
+        let mut variances = self.bucket_boundaries.map(LossVariances::new);
         let mut excesses = self.counted_excesses();
         for examples in self.examples.chunks(self.micro_batch_size) {
             if interrupt.is_requested() {
@@ -353,7 +353,7 @@ mod tests {
             kd: None,
             mask_document_borders,
             micro_batch_size,
-            spread_by: None,
+            bucket_boundaries: None,
         }
     }
 

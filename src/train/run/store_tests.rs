@@ -140,7 +140,7 @@ fn assert_resumable(output: &Path) -> Option<u64> {
     Some(newest)
 }
 
-fn message(result: Result<(), TrainError>, kind: Kind) -> String {
+fn message_of(result: Result<(), TrainError>, kind: Kind) -> String {
     let error = result.unwrap_err();
     assert_eq!(error.kind(), kind, "{error}");
     error.to_string()
@@ -152,14 +152,14 @@ fn a_run_at_a_url_has_the_files_of_one_in_a_directory_and_is_not_begun_again() {
     let run = bucket.join("a/run");
     train(&run, Start::Fresh, &|_| ()).unwrap();
     assert_eq!(files(&run), expected());
-    let said = message(train(&run, Start::Fresh, &|_| ()), Kind::Usage);
+    let message = message_of(train(&run, Start::Fresh, &|_| ()), Kind::Usage);
     assert!(
-        said.contains("s3://run-whole/a/run has checkpoints already"),
-        "{said}"
+        message.contains("s3://run-whole/a/run has checkpoints already"),
+        "{message}"
     );
     storage::remove_tree(&run.join("checkpoints")).unwrap();
-    let said = message(train(&run, Start::Fresh, &|_| ()), Kind::Usage);
-    assert!(said.contains("a trained model already"), "{said}");
+    let message = message_of(train(&run, Start::Fresh, &|_| ()), Kind::Usage);
+    assert!(message.contains("a trained model already"), "{message}");
 }
 
 /// Trains at `output` until it is done: the first process with `start`, the others with `--resume`.
@@ -224,14 +224,14 @@ fn whichever_answer_is_lost_the_same_machine_resumes_from_what_it_has() {
 fn an_error_says_where_the_run_is_and_how_it_goes_on() {
     let n_requests = n_requests_of_a_run("run-told-counted");
     let (run, _) = failing_once("run-told", Fault::Internal, n_requests - 1);
-    let said = message(train(&run, Start::Fresh, &|_| ()), Kind::Failed);
+    let message = message_of(train(&run, Start::Fresh, &|_| ()), Kind::Failed);
     let dir = working_dir(&run).unwrap();
     for words in [
         "s3://run-told-",
         dir.to_str().unwrap(),
         "the same command with --resume",
     ] {
-        assert!(said.contains(words), "{words} in: {said}");
+        assert!(message.contains(words), "{words} in: {message}");
     }
 }
 
@@ -249,8 +249,11 @@ fn taken_over_after(run: &Path, step: u64) -> Result<(), TrainError> {
 fn a_process_whose_run_was_taken_over_stops_before_it_writes() {
     let (bucket, _) = install_counted("run-taken");
     let run = bucket.join("run");
-    let said = message(taken_over_after(&run, 3), Kind::Usage);
-    assert!(said.contains("elsewhere.7.0123456789abcdef"), "{said}");
+    let message = message_of(taken_over_after(&run, 3), Kind::Usage);
+    assert!(
+        message.contains("elsewhere.7.0123456789abcdef"),
+        "{message}"
+    );
     assert_eq!(assert_resumable(&run), Some(2));
     // It has step 4, which the other one has not: what the store has counts.
     let here = CheckpointStore::of_run(&working_dir(&run).unwrap());
@@ -263,7 +266,7 @@ fn a_process_whose_run_was_taken_over_stops_before_it_writes() {
 fn of_two_processes_that_resume_at_once_one_is_refused() {
     let (bucket, _) = install_counted("run-at-once");
     let run = bucket.join("run");
-    message(taken_over_after(&run, 5), Kind::Usage);
+    message_of(taken_over_after(&run, 5), Kind::Usage);
     // This one has seen two attempts, and the other one takes the third.
     let copy = open_working_copy(&run, Start::Latest, &|_| ()).unwrap();
     replace(&run.join("attempts/000003"), b"elsewhere").unwrap();
@@ -276,7 +279,7 @@ fn of_two_processes_that_resume_at_once_one_is_refused() {
 fn a_process_that_is_alive_after_the_run_was_opened_is_noticed() {
     let (bucket, _) = install_counted("run-alive");
     let run = bucket.join("run");
-    message(taken_over_after(&run, 3), Kind::Usage);
+    message_of(taken_over_after(&run, 3), Kind::Usage);
     let copy = open_working_copy(&run, Start::Latest, &|_| ()).unwrap();
     replace(
         &CheckpointStore::of_run(&run).path(4).join(SEAL_NAME),
@@ -311,10 +314,10 @@ fn a_second_process_of_this_machine_is_refused_at_once() {
     let (bucket, _) = install_counted("run-locked");
     let run = bucket.join("run");
     train(&run, Start::Fresh, &|_| {
-        let said = message(train(&run, Start::Latest, &|_| ()), Kind::Failed);
+        let message = message_of(train(&run, Start::Latest, &|_| ()), Kind::Failed);
         assert!(
-            said.contains("another process is training in s3://run-locked/run"),
-            "{said}"
+            message.contains("another process is training in s3://run-locked/run"),
+            "{message}"
         );
     })
     .unwrap();
@@ -325,10 +328,10 @@ fn a_run_that_was_begun_and_has_no_checkpoint_is_resumed_and_not_begun_again() {
     let (bucket, _) = install_counted("run-begun");
     let run = bucket.join("run");
     replace(&run.join("attempts/000001"), b"elsewhere").unwrap();
-    let said = message(train(&run, Start::Fresh, &|_| ()), Kind::Usage);
+    let message = message_of(train(&run, Start::Fresh, &|_| ()), Kind::Usage);
     assert!(
-        said.contains("(elsewhere)") && said.contains("--resume"),
-        "{said}"
+        message.contains("(elsewhere)") && message.contains("--resume"),
+        "{message}"
     );
     train(&run, Start::Latest, &|_| ()).unwrap();
     assert_eq!(files(&run), expected());
@@ -338,7 +341,7 @@ fn a_run_that_was_begun_and_has_no_checkpoint_is_resumed_and_not_begun_again() {
 fn what_an_earlier_run_at_the_url_left_on_this_machine_is_not_taken_for_a_new_one() {
     let (bucket, _) = install_counted("run-again");
     let run = bucket.join("run");
-    message(taken_over_after(&run, 3), Kind::Usage);
+    message_of(taken_over_after(&run, 3), Kind::Usage);
     storage::remove_tree(&run).unwrap();
     train(&run, Start::Fresh, &|_| ()).unwrap();
     assert_eq!(files(&run), expected());
@@ -364,8 +367,11 @@ fn a_run_that_goes_back_is_resumed_from_there_on_every_machine() {
     drop(train_until(2, kept.path(), Start::Fresh, &|_| ()).unwrap());
     put_tree(&kept.path().join("checkpoints"), &run.join("checkpoints"));
     on_another_machine(&run);
-    let said = message(train(&run, Start::At(4), &|_| ()), Kind::Usage);
-    assert!(said.contains("choose one of step-2, step-6"), "{said}");
+    let message = message_of(train(&run, Start::At(4), &|_| ()), Kind::Usage);
+    assert!(
+        message.contains("choose one of step-2, step-6"),
+        "{message}"
+    );
     let checkpoints = CheckpointStore::of_run(&run);
     let steps_then = |step| match step {
         3 => assert_eq!(checkpoints.steps().unwrap(), [2]),
@@ -381,17 +387,20 @@ fn a_run_that_goes_back_is_resumed_from_there_on_every_machine() {
 fn a_damaged_checkpoint_is_refused_and_the_last_good_one_named() {
     let (bucket, _) = install_counted("run-damaged");
     let run = bucket.join("run");
-    message(taken_over_after(&run, 5), Kind::Usage);
+    message_of(taken_over_after(&run, 5), Kind::Usage);
     on_another_machine(&run);
     replace(
         &run.join("checkpoints/step-4/state.json"),
         b"state.json of step 5",
     )
     .unwrap();
-    let said = message(train(&run, Start::Latest, &|_| ()), Kind::BadData);
+    let message = message_of(train(&run, Start::Latest, &|_| ()), Kind::BadData);
     assert!(
-        said.contains("s3://run-damaged/run/checkpoints/step-4 is damaged"),
-        "{said}"
+        message.contains("s3://run-damaged/run/checkpoints/step-4 is damaged"),
+        "{message}"
     );
-    assert!(said.contains("there is no good one before it"), "{said}");
+    assert!(
+        message.contains("there is no good one before it"),
+        "{message}"
+    );
 }

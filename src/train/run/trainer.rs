@@ -135,14 +135,14 @@ impl<'a> Trainer<'a> {
     /// many: it is removed once this process has got past that checkpoint, as a run that diverges there
     /// may need the older one.
     pub(super) fn train(&mut self) -> Result<(), TrainError> {
-        let mut left_by_a_kill = self.last_saved;
+        let mut unpruned = self.last_saved;
         loop {
             self.validate_if_due()?;
             if self.interrupt.is_requested() {
                 return Err(self.interrupted()?);
             }
             let is_last = self.state.step == self.n_steps();
-            if let Some(step) = left_by_a_kill.take_if(|step| is_last || self.state.step > *step) {
+            if let Some(step) = unpruned.take_if(|step| is_last || self.state.step > *step) {
                 self.retain(step)?;
             }
             if is_last {
@@ -174,15 +174,15 @@ impl<'a> Trainer<'a> {
     fn step(&mut self) -> Result<bool, TrainError> {
         self.pace.begin_step();
         let plan = self.plan_of(self.state.step);
-        self.log_change_of_stage(plan.stage)?;
+        self.log_stage_change(plan.stage)?;
         let examples = match self.next_examples(plan) {
             Ok(examples) => examples,
-            Err(error) => return Err(self.out_of_data(error)),
+            Err(error) => return Err(self.data_error(error)),
         };
         let least_excess = self.state.least_excess;
         let mut batch = StepBatch::new(examples, self.inputs, plan, least_excess);
         if plan.stage == Stage::One && self.is_log_due(self.state.step + 1) {
-            batch = batch.with_spread(self.inputs.config.log.bucket_borders());
+            batch = batch.with_variances(self.inputs.config.log.bucket_borders());
         }
         let Some(report) = self.learn(&batch, plan)? else {
             return Ok(false);
@@ -191,7 +191,7 @@ impl<'a> Trainer<'a> {
         if self.is_log_due(self.state.step) {
             let (tokens_per_s, mfu) = self.pace.take_recent();
             let logged = self.log.step(&self.state, &report, tokens_per_s, mfu);
-            logged.map_err(|error| self.unlogged(error))?;
+            logged.map_err(|error| self.log_error(error))?;
         }
         let snapshot = self
             .pace
@@ -206,7 +206,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// Notes the first step of a stage, as the step before it was of another.
-    fn log_change_of_stage(&mut self, stage: Stage) -> Result<(), TrainError> {
+    fn log_stage_change(&mut self, stage: Stage) -> Result<(), TrainError> {
         let step = self.state.step;
         if step == 0 || self.plan_of(step - 1).stage == stage {
             return Ok(());
@@ -216,7 +216,7 @@ impl<'a> Trainer<'a> {
             step + 1
         ));
         let logged = self.log.stage(&self.state, stage);
-        logged.map_err(|error| self.unlogged(error))
+        logged.map_err(|error| self.log_error(error))
     }
 
     fn next_examples(&mut self, plan: StepPlan) -> Result<Vec<Example>, DataError> {
@@ -296,7 +296,7 @@ impl<'a> Trainer<'a> {
             return Err(self.diverged_on_validation(nll));
         }
         let logged = self.log.validation(&self.state, &report);
-        logged.map_err(|error| self.unlogged(error))?;
+        logged.map_err(|error| self.log_error(error))?;
         self.last_validation = Some(report);
         (self.observer.on_note)(&format!("step {step}: validation NLL {nll:.4} nats/token"));
         Ok(())
@@ -328,7 +328,7 @@ impl<'a> Trainer<'a> {
             resume,
             source: Box::new(source.without_remedy()),
         })?;
-        synced.map_err(|error| self.unlogged(error))?;
+        synced.map_err(|error| self.log_error(error))?;
         self.dir.mirror_checkpoint(step)?;
         self.retain(step)
     }
@@ -400,7 +400,7 @@ impl<'a> Trainer<'a> {
         .into())
     }
 
-    fn out_of_data(&mut self, source: DataError) -> TrainError {
+    fn data_error(&mut self, source: DataError) -> TrainError {
         RunError::Data {
             step: self.state.step + 1,
             saved: self.save_before_stop(),
@@ -410,7 +410,7 @@ impl<'a> Trainer<'a> {
         .into()
     }
 
-    fn unlogged(&mut self, source: MetricsError) -> TrainError {
+    fn log_error(&mut self, source: MetricsError) -> TrainError {
         RunError::Log {
             step: self.state.step,
             saved: self.save_before_stop(),
@@ -483,7 +483,7 @@ impl<'a> Trainer<'a> {
     /// Writes the trained model; what only training needs is freed first.
     pub(super) fn finish(mut self) -> Result<Finished, TrainError> {
         let ended = self.log.end();
-        ended.map_err(|error| self.unlogged(error))?;
+        ended.map_err(|error| self.log_error(error))?;
         let (saved, resume) = (self.saved(), self.same_command());
         drop((self.optimizer, self.loader, self.validation));
         let params = self.network.into_params();

@@ -41,7 +41,7 @@ struct Losses {
 
 /// Losses of a step's positions so far.
 pub(super) struct LossVariances {
-    borders: [f64; 2],
+    boundaries: [f64; 2],
     all: Losses,
     /// Easy, medium, hard.
     buckets: [Losses; 3],
@@ -50,10 +50,10 @@ pub(super) struct LossVariances {
 }
 
 impl LossVariances {
-    /// Of no position yet; `borders` are the teacher's NLL that easy and that medium ones have at most.
-    pub(super) fn new(borders: [f64; 2]) -> Self {
+    /// Of no position yet; `boundaries` are the teacher's NLL that easy and that medium ones have at most.
+    pub(super) fn new(boundaries: [f64; 2]) -> Self {
         Self {
-            borders,
+            boundaries,
             all: Losses::default(),
             buckets: [Losses::default(); 3],
             is_incomplete: false,
@@ -71,7 +71,7 @@ impl LossVariances {
                 if batch.weights_n[n] > 0.0 {
                     let bucket = logprob_t
                         .get(t)
-                        .map(|&logprob| bucket_of(-f64::from(logprob), self.borders));
+                        .map(|&logprob| bucket_of(-f64::from(logprob), self.boundaries));
                     self.add_position(&rows_n[n], bucket);
                 }
                 n += 1;

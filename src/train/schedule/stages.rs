@@ -145,7 +145,7 @@ impl StagePlan {
     /// Maximum steps that read the token corpus: all after the shortest stage 1.
     pub fn max_token_steps(&self) -> u64 {
         let least = match &self.auto {
-            Some(auto) => auto.least_steps().min(self.steps),
+            Some(auto) => auto.min_steps().min(self.steps),
             None => self.max_labelled_steps(),
         };
         self.steps - least
