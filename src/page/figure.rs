@@ -21,7 +21,7 @@ pub(crate) struct Figure {
     /// What is shown.
     pub(crate) shows: String,
     /// What it does not show.
-    pub(crate) hides: String,
+    pub(crate) caveats: String,
     pub(crate) data: Data,
 }
 
@@ -35,7 +35,7 @@ impl Figure {
             self.picture.inline(WIDE, label),
             self.picture.inline(NARROW, label),
             escape(&self.shows),
-            escape(&lower_first(&self.hides)),
+            escape(&lower_first(&self.caveats)),
             self.data.link(&format!("{}.csv", self.name)),
         )
     }

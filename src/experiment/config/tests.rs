@@ -1,7 +1,7 @@
 use super::*;
 use crate::error::Classified;
 
-const LEAST: &str = r#"
+const MINIMAL: &str = r#"
 output = "out"
 base = "run.toml"
 seeds = [0, 1]
@@ -42,12 +42,12 @@ fn places_elsewhere_are_refused_by_key() {
             "arms.z.set.data.selection",
         ),
     ] {
-        let message = refusal(&LEAST.replace(from, to));
+        let message = refusal(&MINIMAL.replace(from, to));
         let words = format!("{key} is ");
         assert!(message.starts_with(&words), "{message}");
         assert!(message.contains("expected a local path"), "{message}");
     }
-    let stored = refusal(&LEAST.replace("\"out\"", "\"s3://bucket/out\""));
+    let stored = refusal(&MINIMAL.replace("\"out\"", "\"s3://bucket/out\""));
     assert!(
         stored.contains("expected a directory of this machine"),
         "{stored}"
@@ -56,7 +56,7 @@ fn places_elsewhere_are_refused_by_key() {
 
 #[test]
 fn arms_keep_the_order_of_the_file_and_set_what_run_sets() {
-    let config = parse(LEAST).unwrap();
+    let config = parse(MINIMAL).unwrap();
     let names: Vec<&str> = config.arms.0.iter().map(|(name, _)| &**name).collect();
     assert_eq!(names, ["z", "b"]);
     let overrides = config.arms.0[0].1.overrides();
@@ -114,8 +114,8 @@ fn what_makes_no_experiment_is_refused_by_its_key() {
             "teacher.label_tokens_per_s is 0",
         ),
     ] {
-        assert!(LEAST.contains(from));
-        let refused = refusal(&LEAST.replacen(from, to, 1));
+        assert!(MINIMAL.contains(from));
+        let refused = refusal(&MINIMAL.replacen(from, to, 1));
         assert!(refused.contains(said), "{refused}");
     }
 }

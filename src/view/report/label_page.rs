@@ -248,11 +248,11 @@ fn size(contents: &Contents<'_>) -> Vec<String> {
 
 fn overview(contents: &Contents<'_>) -> Option<Section> {
     let numbers = numbers(contents);
-    let told = "Means over the predicted positions of the finished shards. The teacher\u{2019}s negative log-likelihood (NLL) \
+    let notes_text = "Means over the predicted positions of the finished shards. The teacher\u{2019}s negative log-likelihood (NLL) \
         is in nats per token, under its full softmax.";
     let body = warnings(&contents.warnings)
         + &tiles(&numbers)
-        + &format!("<div class=\"lead\">{}</div>\n", paragraph(told));
+        + &format!("<div class=\"lead\">{}</div>\n", paragraph(notes_text));
     Section::of("overview", "At a glance", body)
 }
 

@@ -187,13 +187,13 @@ pub(crate) fn score_figure(scored: &[Scored], own_scores: bool) -> Option<Figure
             "How many sequences have which {}{meaning}.{kept}",
             bins.name
         ),
-        hides: format!("What a sequence says: the coloured text has some of them.{missing}{far}"),
+        caveats: format!("What a sequence says: the coloured text has some of them.{missing}{far}"),
         data,
     })
 }
 
 fn stacked(bar: &ScoreBar, has_selection: bool) -> StackedBar {
-    let (n_kept, rest, said) = match has_selection {
+    let (n_kept, rest, kept_label) = match has_selection {
         true => (
             bar.n_kept,
             Paint::Rest,
@@ -206,6 +206,6 @@ fn stacked(bar: &ScoreBar, has_selection: bool) -> StackedBar {
         low,
         high,
         parts: vec![Part(n_kept, Paint::Chosen), Part(bar.n_rows - n_kept, rest)],
-        tip: format!("{low:.2} to {high:.2}: {}{said}", grouped(bar.n_rows)),
+        tip: format!("{low:.2} to {high:.2}: {}{kept_label}", grouped(bar.n_rows)),
     }
 }

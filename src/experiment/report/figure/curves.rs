@@ -45,7 +45,7 @@ pub(crate) fn curves(
         label: format!("Validation NLL of every arm over {over}"),
         picture: Picture::of(legend(&drawn), vec![vec![panel]]),
         shows: shows(comparison, &drawn, over),
-        hides: hides(comparison, axis),
+        caveats: caveats(comparison, axis),
         data: data(&drawn, axis),
     })
 }
@@ -215,7 +215,7 @@ fn pace(comparison: &Comparison<'_>) -> String {
     }
 }
 
-fn hides(comparison: &Comparison<'_>, axis: XAxis) -> String {
+fn caveats(comparison: &Comparison<'_>, axis: XAxis) -> String {
     let own = match axis {
         XAxis::Step | XAxis::Tokens => {
             "The costs of labelling and of the teacher's own training are not included.".to_owned()
