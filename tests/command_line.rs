@@ -231,7 +231,7 @@ fn numbers_past_all_measure_neither_panic_nor_take_the_memory() {
         "tokenize --input text.jsonl --tokenizer t.json --output tokens --threads 5000".to_owned(),
     ];
     for line in &lines {
-        ends_well(&mut typed(inputs.dir.path(), line));
+        assert_ends_well(&mut typed(inputs.dir.path(), line));
     }
     for (flag, value) in [
         ("--seq-len", u64::from(u32::MAX)),
@@ -253,8 +253,8 @@ fn numbers_past_all_measure_neither_panic_nor_take_the_memory() {
         let key = flag.trim_start_matches("--").replace('-', "_");
         let number = i64::try_from(value).unwrap_or(i64::MAX);
         std::fs::write(&config, format!("{key} = {number}")).unwrap();
-        ends_well(command.arg("--config").arg(&config));
-        ends_well(command.args([flag, &value.to_string()]));
+        assert_ends_well(command.arg("--config").arg(&config));
+        assert_ends_well(command.args([flag, &value.to_string()]));
     }
     for columns in [
         "0",
@@ -278,7 +278,7 @@ fn numbers_past_all_measure_neither_panic_nor_take_the_memory() {
 }
 
 /// Success or a refusal, within the time and memory that a small job needs.
-fn ends_well(command: &mut Command) {
+fn assert_ends_well(command: &mut Command) {
     let output = command.output().unwrap();
     let code = output.status.code();
     assert!(
@@ -418,7 +418,7 @@ fn doctor_says_what_is_wrong_with_tmpdir_and_reports_the_rest() {
 
 /// Sends `signal` once the command has begun, and gives the exit code.
 fn signalled(command: &mut Command, signal: i32) -> Option<i32> {
-    let mut child = process::hearing_hangups(command)
+    let mut child = process::with_default_sighup(command)
         .stderr(Stdio::null())
         .stdout(Stdio::null())
         .spawn()

@@ -305,8 +305,8 @@ pub(super) fn open_checked(
     };
     let name = file_name(kind, shard);
     let path = dir.join(&name);
-    let said = sidecar.files.iter().find(|file| file.name == name);
-    match said {
+    let recorded = sidecar.files.iter().find(|file| file.name == name);
+    match recorded {
         Some(file) if !storage::is_url(dir) => check_file(dir, file)?,
         Some(file) if kind == FileKind::Scores => return in_memory(dir, file),
         Some(file) => {

@@ -5,7 +5,7 @@ use crate::support::{fail_with, succeed, text};
 use serde_json::Value;
 
 /// Fewer ids and draws than in the shared labels, and shards of other sizes.
-const OTHERWISE: [&str; 10] = [
+const OTHER_LABEL_OPTIONS: [&str; 10] = [
     "--top-k",
     "5",
     "--samples",
@@ -24,7 +24,7 @@ fn bench_of_two() -> Bench {
     let small = ["kd.mode=baseline", "train.steps=16"];
     let small = small.iter().flat_map(|key| ["--set", key]);
     succeed(bench.run("slm").args(small));
-    label_by(&bench, "slm", "others", &OTHERWISE);
+    label_by(&bench, "slm", "others", &OTHER_LABEL_OPTIONS);
     let labels = [&bench.labels, &bench.path("others")].map(|dir| format!("{dir:?}"));
     let both = format!("data.labels=[{}]", labels.join(", "));
     bench.with(&[&both])
@@ -64,7 +64,7 @@ fn excess_cuts_about_its_fraction_from_the_second_step_on() {
             .iter()
             .map(|line| line["learnt_fraction"].as_f64().unwrap())
             .collect();
-        assert_eq!(learnt[0], 1.0, "the first step has no border");
+        assert_eq!(learnt[0], 1.0, "the first step has no threshold");
         let rest = &learnt[1..];
         let mean = rest.iter().sum::<f64>() / rest.len() as f64;
         assert!((0.65..0.85).contains(&mean), "{learnt:?}");

@@ -14,7 +14,7 @@ pub(crate) fn check_file_name(path: &Path) -> Result<(), StorageError> {
 }
 
 /// The directory of `path`, created if necessary.
-pub(crate) fn made_folder_of(path: &Path) -> Result<&Path, StorageError> {
+pub(crate) fn create_parent_dir(path: &Path) -> Result<&Path, StorageError> {
     let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
     let dir = parent.unwrap_or(Path::new("."));
     std::fs::create_dir_all(dir).map_err(|source| StorageError::io("create", dir, source))?;

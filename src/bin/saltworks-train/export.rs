@@ -2,7 +2,7 @@
 
 use super::opened::{ModelArgs, OpenedModel};
 use crate::common::arguments::{Json, OUTPUT, Overwrite};
-use crate::common::beside::{check_file_name, made_folder_of, write_config};
+use crate::common::beside::{check_file_name, create_parent_dir, write_config};
 use crate::common::exit::Result;
 use crate::common::print::{out, say};
 use saltworks::interrupt::Interrupt;
@@ -76,7 +76,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         };
         // The graph comes last: without it there is no model, and the same command writes it.
         let text = config_json(&params.spec, &opened.special);
-        write_config(made_folder_of(path)?, &text, false)?;
+        write_config(create_parent_dir(path)?, &text, false)?;
         write_onnx(path, &params, weights, &interrupt)?;
         args.wrote(path);
     }

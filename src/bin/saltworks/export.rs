@@ -2,7 +2,7 @@
 
 use super::progress::show_graph;
 use crate::common::arguments::{Json, OUTPUT, Overwrite};
-use crate::common::beside::{check_file_name, made_folder_of, write_config};
+use crate::common::beside::{check_file_name, create_parent_dir, write_config};
 use crate::common::exit::Result;
 use crate::common::print::{self, out};
 use indicatif::BinaryBytes;
@@ -69,7 +69,7 @@ pub(crate) struct Args {
 
 /// An existing file that is not replaced without --overwrite.
 #[derive(Debug, thiserror::Error)]
-enum InTheWay {
+enum ExistingOutput {
     /// The output.
     #[error("{} already exists: choose another output, or replace it with --overwrite", path.display())]
     Output { path: PathBuf },
@@ -78,7 +78,7 @@ enum InTheWay {
     Tokenizer { path: PathBuf },
 }
 
-impl Classified for InTheWay {
+impl Classified for ExistingOutput {
     fn kind(&self) -> Kind {
         Kind::Usage
     }
@@ -97,7 +97,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         true => WeightsPlace::External,
         false => WeightsPlace::Inline,
     };
-    let dir = made_folder_of(&args.output)?;
+    let dir = create_parent_dir(&args.output)?;
     // The graph comes last: without it there is no model, and the same command writes it.
     write_neighbours(&checkpoint, dir, args.overwrite.overwrite)?;
     let observer = GraphObserver {
@@ -135,7 +135,7 @@ impl Args {
         let data = self.external_data.then(|| data_path(&self.output));
         let mut outputs = std::iter::once(self.output.clone()).chain(data);
         match outputs.find(|path| path.exists()) {
-            Some(path) if !self.overwrite.overwrite => Err(InTheWay::Output { path }.into()),
+            Some(path) if !self.overwrite.overwrite => Err(ExistingOutput::Output { path }.into()),
             _ => Ok(()),
         }
     }
@@ -160,7 +160,7 @@ fn write_tokenizer(path: &Path, bytes: &[u8], overwrite: bool) -> Result<()> {
     match there == bytes {
         true => Ok(()),
         false if overwrite => Ok(replace(path, bytes)?),
-        false => Err(InTheWay::Tokenizer {
+        false => Err(ExistingOutput::Tokenizer {
             path: path.to_owned(),
         }
         .into()),

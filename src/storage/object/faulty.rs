@@ -91,7 +91,7 @@ impl Faults {
         self.n_bytes.load(Ordering::SeqCst)
     }
 
-    fn gave(&self, found: &Result<GetResult>, is_head: bool) {
+    fn count_bytes(&self, found: &Result<GetResult>, is_head: bool) {
         if let (Ok(found), false) = (found, is_head) {
             let n_bytes = found.range.end - found.range.start;
             self.n_bytes.fetch_add(n_bytes, Ordering::SeqCst);
@@ -219,7 +219,7 @@ impl ObjectStore for FaultyStore {
         if self.faults.fault != Fault::Cut || is_head {
             let strike = self.faults.before()?;
             let found = self.inner.get_opts(location, options).await;
-            self.faults.gave(&found, is_head);
+            self.faults.count_bytes(&found, is_head);
             return answered(strike, found);
         }
         let found = self.inner.get_opts(location, options).await?;

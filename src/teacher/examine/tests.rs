@@ -149,8 +149,8 @@ fn wide_teacher(model: &ModelBuilder) -> Teacher {
 #[test]
 fn logits_that_depend_on_the_shape_of_a_call_are_made_one_sequence_a_call() {
     for (more, why) in [
-        (samples::More::Rows, "the number of rows"),
-        (samples::More::Width, "padding at its end"),
+        (samples::Dependence::Rows, "the number of rows"),
+        (samples::Dependence::Width, "padding at its end"),
     ] {
         let mut teacher = teacher(&samples::depends_on(more));
         assert_eq!(teacher.examine(&[&TEXT], u32::MAX).unwrap(), []);
@@ -165,14 +165,14 @@ fn logits_that_depend_on_the_shape_of_a_call_are_made_one_sequence_a_call() {
 
 #[test]
 fn what_other_rows_do_hides_no_look_ahead() {
-    let model = samples::depends_on(samples::More::OthersAndFuture);
+    let model = samples::depends_on(samples::Dependence::OthersAndFuture);
     let problems = teacher(&model).examine(&[&TEXT], u32::MAX).unwrap();
     assert_eq!(words(&problems), ["not-causal"]);
 }
 
 #[test]
 fn a_model_that_looks_ahead_only_where_it_is_long_is_no_teacher() {
-    let model = samples::depends_on(samples::More::FarFuture);
+    let model = samples::depends_on(samples::Dependence::FarFuture);
     let text = long_text();
     let problems = wide_teacher(&model).examine(&[&text], u32::MAX).unwrap();
     assert_eq!(words(&problems), ["not-causal"]);

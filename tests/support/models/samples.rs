@@ -294,7 +294,7 @@ pub fn unsuitable(kind: Unsuitable) -> ModelBuilder {
 
 /// On what more than its ids the logits of a row depend: see [`depends_on`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum More {
+pub enum Dependence {
     /// The number of rows of the call.
     Rows,
     /// The length of the call.
@@ -306,7 +306,7 @@ pub enum More {
 }
 
 /// Logits of `[B, T, 16]` that depend on more than they should.
-pub fn depends_on(more: More) -> ModelBuilder {
+pub fn depends_on(more: Dependence) -> ModelBuilder {
     let (mut model, rows) = table_lookup("input_ids");
     let ids = Edge::named("input_ids");
     let mean_over = |model: &mut ModelBuilder, axis: i64| {
@@ -317,19 +317,19 @@ pub fn depends_on(more: More) -> ModelBuilder {
         model.node("ReduceMean", &[&rows], &axes)
     };
     let logits = match more {
-        More::Rows | More::Width => {
-            let axis = if more == More::Rows { 0 } else { 1 };
+        Dependence::Rows | Dependence::Width => {
+            let axis = if more == Dependence::Rows { 0 } else { 1 };
             let n = model.dim_size(&ids, axis);
             let n = model.cast(&n, DType::F32);
             model.div(&rows, &n)
         }
-        More::OthersAndFuture => {
+        Dependence::OthersAndFuture => {
             let others = mean_over(&mut model, 0);
             let future = mean_over(&mut model, 1);
             let logits = model.add(&rows, &others);
             model.add(&logits, &future)
         }
-        More::FarFuture => {
+        Dependence::FarFuture => {
             let n = model.dim_size(&ids, 1);
             let limit = model.scalar_i64(64);
             let is_long = model.node("Greater", &[&n, &limit], &[]);
