@@ -246,7 +246,7 @@ fn every_floor_uses_only_lower_ones() {
 }
 
 #[test]
-fn no_files_need_each_other() {
+fn no_files_depend_on_each_other() {
     let graph = library_graph();
     let cycles = graph.cycles();
     let wrong: Vec<String> = cycles
@@ -288,7 +288,7 @@ fn the_page_gives_the_order_of_the_floors() {
 }
 
 #[test]
-fn a_circle_is_found_through_re_exports_and_not_through_tests() {
+fn a_cycle_is_found_through_re_exports_and_not_through_tests() {
     let cycles = |b: &str| {
         let src = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| fs::write(src.path().join(name), text).unwrap();

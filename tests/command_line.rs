@@ -204,7 +204,7 @@ fn the_option_that_was_changed_over_labels_is_named() {
 }
 
 #[test]
-fn numbers_past_all_measure_neither_panic_nor_take_the_memory() {
+fn huge_numbers_neither_panic_nor_exhaust_memory() {
     let inputs = Inputs::new(2000);
     with_text(&inputs);
     succeed(&mut inputs.label("labels"));
@@ -430,7 +430,7 @@ fn signalled(command: &mut Command, signal: i32) -> Option<i32> {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn long_commands_end_with_75_by_any_wish_to_stop() {
+fn long_commands_end_with_75_on_any_stop_signal() {
     let inputs = Inputs::new(400_000);
     let text =
         "the sea gives salt and the salt gives taste to whoever asks for it\n".repeat(300_000);

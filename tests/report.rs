@@ -374,7 +374,7 @@ fn an_arm_that_is_as_good_at_its_first_branch_gets_there_at_or_before_it() {
 
 /// Seed 1 is 0.01 above seed 0 in every arm: a mean over one of them says nothing beside a mean over both.
 #[test]
-fn while_seeds_are_missing_an_arm_is_held_against_the_baseline_of_its_own() {
+fn while_seeds_are_missing_an_arm_is_compared_with_the_baseline_of_its_own_seeds() {
     let dir = tempfile::tempdir().unwrap();
     let mut results = results(&[("baseline", 0.0), ("salt", -0.06)], &[0, 1], &SHARES);
     let begun = &mut results.arms[1].runs[1];

@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_elsewhere_is_found_with_its_key() {
+    fn a_remote_path_is_reported_with_its_key() {
         let found = |text: &str| place_elsewhere(&mut table(text)).map(|(key, _)| key);
         let sets = "name = \"\"\n[[data.sets]]\nlabels = \"hdfs://b/l\"";
         assert_eq!(found(sets).as_deref(), Some("data.sets.labels"));
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_seen_from_a_directory_and_leads_back() {
+    fn a_path_made_relative_to_a_directory_resolves_to_itself() {
         for (dir, path, seen) in [
             ("a/b", "a/c", "../c"),
             ("a", "a/b/c", "b/c"),

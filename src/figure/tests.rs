@@ -44,7 +44,7 @@ fn text_cannot_end_an_element_or_turn_the_direction_of_the_page() {
 }
 
 #[test]
-fn panels_of_a_row_stand_side_by_side_where_there_is_room_and_else_beneath_each_other() {
+fn panels_of_a_row_are_side_by_side_if_they_fit_and_stacked_otherwise() {
     let picture = row_of(vec![panel("One", Vec::new()), panel("Two", Vec::new())]);
     let at = |width, heading| places_of(&picture.inline(width, "x"), heading)[0];
     let (wide, narrow) = (
@@ -88,7 +88,7 @@ fn shapes_carry_their_arm_and_say_their_tip() {
 }
 
 #[test]
-fn what_lies_outside_of_a_panel_is_not_drawn() {
+fn points_outside_a_panel_are_not_drawn() {
     let n_paths = |shapes: Vec<Shape>| {
         let svg = row_of(vec![panel("One", shapes)]).inline(1000.0, "x");
         svg.matches("<path ").count()
@@ -167,7 +167,7 @@ fn a_png_has_the_text_of_the_svg_and_as_many_pixels_as_asked_for() {
 }
 
 #[test]
-fn a_true_minus_is_seen_in_a_png() {
+fn a_png_renders_the_minus_sign() {
     let mut negative = panel("x", Vec::new());
     negative.y.range = -2.0..=-1.0;
     let svg = row_of(vec![negative]).standalone(500.0, "x");

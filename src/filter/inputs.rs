@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn inputs_are_found_in_the_corpus_order_whatever_theirs() {
+    fn inputs_are_found_in_corpus_order_whatever_the_argument_order() {
         let found = matched(&["c/b.jsonl", "c/a.jsonl"], &["c/a.jsonl", "c/b.jsonl"]);
         let expected = [("c/b.jsonl", "b.jsonl"), ("c/a.jsonl", "a.jsonl")];
         assert_eq!(found.unwrap(), pairs(&expected));
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_and_what_is_too_much_is_named() {
+    fn missing_and_extra_inputs_are_named() {
         let missing = matched(&["a.jsonl", "b.jsonl"], &["a.jsonl"]).unwrap_err();
         assert!(missing.contains("b.jsonl is not among the 1"), "{missing}");
         let extra = matched(&["a.jsonl"], &["a.jsonl", "c.jsonl"]).unwrap_err();

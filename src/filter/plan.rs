@@ -211,7 +211,7 @@ mod tests {
 
     /// Records of earlier versions must remain readable.
     #[test]
-    fn the_records_are_what_they_were() {
+    fn the_records_are_golden() {
         let golden = include_str!("plan/plan.json");
         assert_eq!(String::from_utf8(bytes_of(&plan())).unwrap(), golden);
         let golden = include_str!("plan/done.json");
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn no_flipped_bit_of_a_record_is_believed() {
+    fn any_flipped_bit_of_a_record_is_detected() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("done.json");
         let bytes = bytes_of(&done());

@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_least_keys_stay_and_ties_go_by_sequence() {
+    fn the_smallest_keys_are_kept_and_ties_are_broken_by_sequence() {
         let mut smallest = Smallest::default();
         for (seq_id, key) in [(9, 1.0), (3, 2.0), (1, 1.0), (4, 0.5), (7, 3.0), (2, 1.0)] {
             let example = Example {

@@ -527,7 +527,7 @@ fn labels_of_a_selection_are_selected_from_again() {
 }
 
 #[test]
-fn a_selection_that_is_not_the_plans_is_found() {
+fn a_selection_other_than_the_plans_is_detected() {
     let fixture = Fixture::new();
     let (dir, _) = labels_of_selection(&fixture);
     fixture
@@ -699,7 +699,7 @@ fn an_output_that_cannot_be_written_is_refused_before_a_score_is_read() {
 }
 
 #[test]
-fn a_failing_read_is_no_damage_of_the_scores() {
+fn a_failed_read_is_not_reported_as_damaged_scores() {
     let fixture = Fixture::new();
     let policy = policy(Order::Top, Amount::Rows(9));
     for code in [libc::EIO, libc::EMFILE] {

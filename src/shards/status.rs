@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn gaps_are_what_is_not_done() {
+    fn gaps_are_the_unfinished_shards() {
         let gaps_of = |done: &[u32], n| {
             let gaps = gaps(done.iter().copied(), n);
             gaps.iter()

@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_of_the_reference_itself_are_no_way_from_it() {
+    fn labels_of_the_reference_itself_have_no_divergence() {
         for top_k in [1, 7, VOCAB_SIZE] {
             for position in divergence_of_labels(&values(0.0), &values(0.0), top_k) {
                 assert!(position.kl.abs() < TOLERANCE);
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reference_that_overflows_is_said_to_do_so() {
+    fn a_reference_that_overflows_is_reported() {
         let mut reference = values(0.6);
         reference[VOCAB_SIZE + 3] = f32::INFINITY;
         let kept = KeptSequence {

@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn hashes_of_another_file_or_in_another_order_are_told() {
+    fn hashes_of_another_file_or_in_another_order_are_detected() {
         let bytes = content(5000);
         let whole = blake3::hash(&bytes).to_hex();
         let sound = hashes_of(&bytes, 100);

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_and_keeps_the_order_of_its_fields() {
+    fn json_round_trips_and_keeps_the_order_of_its_fields() {
         let bytes = checked_json(&sample()).unwrap();
         assert_eq!(from_checked_json::<Sample>(&bytes).unwrap(), sample());
         let text = String::from_utf8(bytes).unwrap();

@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_shell_would_have_expanded_is_named() {
+    fn paths_that_the_shell_did_not_expand_are_named() {
         assert!(refused("~/labels").contains("the `~` was not expanded by a shell"));
         assert!(refused("~").contains("`~`"));
         assert!(refused("~ann/labels").contains("whole path"));

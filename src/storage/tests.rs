@@ -229,7 +229,7 @@ fn a_path_that_ends_in_a_slash_is_no_file() {
 }
 
 #[test]
-fn an_error_of_the_system_is_told_from_what_is_not_there() {
+fn system_errors_are_distinguished_from_missing_files() {
     use crate::error::{Classified, Kind};
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("file");

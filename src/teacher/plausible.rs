@@ -93,13 +93,13 @@ mod tests {
     }
 
     #[test]
-    fn logits_that_lie_a_position_off_are() {
+    fn logits_shifted_by_one_position_are_remarked_on() {
         let note = note_of(0, 3.0).unwrap_or_default();
         assert!(note.contains("one position off"), "{note}");
     }
 
     #[test]
-    fn a_model_that_guesses_or_worse_is() {
+    fn a_model_no_better_than_guessing_is_remarked_on() {
         for logit in [0.0, -3.0] {
             let note = note_of(1, logit).unwrap_or_default();
             assert!(note.contains("no better than chance"), "{note}");

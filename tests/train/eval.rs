@@ -546,7 +546,7 @@ fn a_model_for_very_long_sequences_is_measured_on_shorter_ones_and_never_past_th
 }
 
 #[test]
-fn what_is_there_or_is_not_is_told_apart_from_a_failure_of_the_system() {
+fn missing_files_are_distinguished_from_system_failures() {
     let place = Workspace::new();
     let trainer = || Command::new(env!("CARGO_BIN_EXE_saltworks-train"));
     let printed = fail_with(trainer().arg("plot").arg(place.path("model")), 2);

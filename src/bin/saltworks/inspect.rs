@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stretches_may_be_open_at_either_end() {
+    fn ranges_may_be_open_at_either_end() {
         let parse = |text: &str| text.parse::<PositionRange>().map(|range| range.0);
         assert_eq!(parse("3..7"), Ok(3..7));
         assert_eq!(parse("..7"), Ok(0..7));

@@ -42,7 +42,7 @@ fn names(dir: &Path) -> Vec<String> {
 
 /// Two makers without locks: one begins and ends while the other is writing.
 #[test]
-fn without_locks_the_first_to_end_publishes_and_the_other_takes_that() {
+fn without_locks_the_first_writer_wins_and_the_other_uses_its_entry() {
     let dir = tempfile::tempdir().unwrap();
     let cache = dir.path().join("cache");
     let first_to_end = RefCell::new(None);
@@ -61,7 +61,7 @@ fn without_locks_the_first_to_end_publishes_and_the_other_takes_that() {
 }
 
 #[test]
-fn a_damaged_entry_gives_way_with_locks_and_without() {
+fn a_damaged_entry_is_replaced_with_and_without_locks() {
     for unsupported in [Unsupported::Nothing, Unsupported::Locks] {
         let dir = tempfile::tempdir().unwrap();
         let before = on_filesystem(unsupported, || made_graph(dir.path(), &no_progress));
@@ -75,7 +75,7 @@ fn a_damaged_entry_gives_way_with_locks_and_without() {
 }
 
 #[test]
-fn how_far_the_writing_is_ends_with_the_bytes_that_were_said() {
+fn the_last_progress_report_is_the_announced_size() {
     let dir = tempfile::tempdir().unwrap();
     let reports = std::rc::Rc::new(RefCell::new(Vec::new()));
     let on_work = |work: GraphWork<'_>| -> Box<dyn Fn(u64)> {
@@ -120,7 +120,7 @@ fn an_entry_is_named_by_all_that_decides_its_bytes() {
 }
 
 #[test]
-fn too_little_room_is_told_with_both_numbers() {
+fn too_little_disk_space_is_reported_with_both_numbers() {
     let dir = tempfile::tempdir().unwrap();
     check_room(dir.path(), 1).unwrap();
     let error = check_room(dir.path(), u64::MAX).unwrap_err().to_string();
@@ -131,7 +131,7 @@ fn too_little_room_is_told_with_both_numbers() {
 }
 
 #[test]
-fn parts_of_killed_makers_of_this_entry_are_swept() {
+fn leftovers_of_killed_writers_of_this_entry_are_removed() {
     let dir = tempfile::tempdir().unwrap();
     let ours = format!(".abc.{}.x1", host());
     for name in [
@@ -154,7 +154,7 @@ fn parts_of_killed_makers_of_this_entry_are_swept() {
 }
 
 #[test]
-fn whoever_waits_for_the_lock_stops_when_asked() {
+fn waiting_for_the_lock_can_be_interrupted() {
     let dir = tempfile::tempdir().unwrap();
     let _held = crate::storage::lock_dir(dir.path()).unwrap().unwrap();
     let interrupt = Interrupt::new();

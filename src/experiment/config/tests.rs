@@ -31,7 +31,7 @@ fn refusal(text: &str) -> String {
 }
 
 #[test]
-fn places_elsewhere_are_refused_by_key() {
+fn remote_paths_are_refused_by_key() {
     for (from, to, key) in [
         ("\"out\"", "\"s4://bucket/out\"", "output"),
         ("\"run.toml\"", "\"~/run.toml\"", "base"),
@@ -69,7 +69,7 @@ fn arms_keep_the_order_of_the_file_and_set_what_run_sets() {
 }
 
 #[test]
-fn what_makes_no_experiment_is_refused_by_its_key() {
+fn invalid_experiments_are_refused_by_key() {
     for (from, to, said) in [
         ("seeds = [0, 1]", "seeds = []", "seeds is []"),
         ("seeds = [0, 1]", "seeds = [1, 1]", "seeds is [1, 1]"),

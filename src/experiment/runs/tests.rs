@@ -23,7 +23,7 @@ fn runs_of_a_name_are_one_arm_and_the_first_arm_is_the_baseline() {
 }
 
 #[test]
-fn what_names_no_run_or_no_arm_is_refused() {
+fn unknown_runs_and_arms_are_refused() {
     for (baseline, runs, said) in [
         (None, &["llm"][..], "--runs is llm: expected ARM=DIR"),
         (None, &["=a"][..], "--runs is =a: expected ARM=DIR"),
@@ -40,7 +40,7 @@ fn what_names_no_run_or_no_arm_is_refused() {
 }
 
 #[test]
-fn a_directory_that_is_no_run_is_refused() {
+fn a_directory_that_is_not_a_run_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let named = format!("llm={}", dir.path().display());
     let error = collect_runs(&config(None, &[&named]).unwrap()).unwrap_err();

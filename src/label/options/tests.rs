@@ -16,7 +16,7 @@ fn message(options: LabelOptions) -> String {
 }
 
 #[test]
-fn the_least_that_must_be_said_resolves_to_the_defaults() {
+fn minimal_options_resolve_to_the_defaults() {
     let config = minimal().resolve().unwrap();
     assert_eq!(
         (

@@ -124,7 +124,7 @@ fn every_other_engine_gives_a_number_and_how_many_there_are() {
 }
 
 #[test]
-fn half_a_pair_is_refused_or_says_nothing() {
+fn an_incomplete_pair_of_variables_is_refused_or_ignored() {
     let message = refused(None, &[("RANK", "1")]);
     assert!(message.contains("WORLD_SIZE as well as RANK"), "{message}");
     assert!(refused(None, &[("SKYPILOT_JOB_RANK", "1")]).contains("SKYPILOT_NUM_JOBS"));
@@ -170,7 +170,7 @@ fn an_engine_of_one_process_gives_way_and_two_of_several_must_agree() {
 }
 
 #[test]
-fn values_that_cannot_be_are_refused_by_name() {
+fn impossible_values_are_refused_by_name() {
     for (name, others) in [
         ("RANK", &[("WORLD_SIZE", "4")][..]),
         ("WORLD_SIZE", &[("RANK", "0")]),
@@ -206,7 +206,7 @@ fn values_that_cannot_be_are_refused_by_name() {
 }
 
 #[test]
-fn a_number_of_tasks_beside_the_engines_own_is_the_same_or_refused() {
+fn a_number_of_tasks_that_contradicts_the_engine_is_refused() {
     let ranks = [("RANK", "1"), ("WORLD_SIZE", "4")];
     assert!(auto_of(Some(4), &ranks).is_ok());
     let message = refused(Some(8), &ranks);

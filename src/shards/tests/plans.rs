@@ -235,7 +235,7 @@ fn a_finished_set_is_extended_by_another_range_and_not_before() {
 }
 
 #[test]
-fn of_a_directory_without_a_plan_it_is_said_what_it_has() {
+fn a_directory_without_a_plan_is_refused_with_its_contents() {
     let dir = tempfile::tempdir().unwrap();
     let refused = |dir: &Path| {
         let error = LabelSet::open(dir).unwrap_err();

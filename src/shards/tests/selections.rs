@@ -80,7 +80,7 @@ fn any_integer_is_a_seq_id_and_without_kept_all_rows_are() {
 }
 
 #[test]
-fn what_is_no_number_of_a_sequence_is_refused_by_name_and_row() {
+fn an_invalid_sequence_number_is_refused_by_name_and_row() {
     for (columns, words) in [
         (
             vec![ids(Int64Array::from(vec![3, -1]))],

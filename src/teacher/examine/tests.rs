@@ -54,7 +54,7 @@ fn a_causal_decoder_is_a_teacher_without_noise() {
 }
 
 #[test]
-fn models_that_are_no_teachers_are_told_apart() {
+fn unsuitable_models_are_refused_by_reason() {
     let cases = [
         (
             samples::Unsuitable::NotCausal,
@@ -87,7 +87,7 @@ fn models_that_are_no_teachers_are_told_apart() {
 }
 
 #[test]
-fn log_probabilities_are_taken_and_said_aloud() {
+fn log_probabilities_are_accepted_with_a_note() {
     let mut teacher = teacher(&samples::unsuitable(samples::Unsuitable::Ends(
         "LogSoftmax",
     )));
@@ -164,7 +164,7 @@ fn logits_that_depend_on_the_shape_of_a_call_are_made_one_sequence_a_call() {
 }
 
 #[test]
-fn what_other_rows_do_hides_no_look_ahead() {
+fn noise_from_other_rows_does_not_hide_look_ahead() {
     let model = samples::depends_on(samples::Dependence::OthersAndFuture);
     let problems = teacher(&model).examine(&[&TEXT], u32::MAX).unwrap();
     assert_eq!(words(&problems), ["not-causal"]);
@@ -210,14 +210,14 @@ fn a_teacher_that_does_not_predict_the_text_is_remarked_on_and_kept() {
 }
 
 #[test]
-fn nothing_is_found_against_a_model_that_has_no_text_to_be_tried_on() {
+fn a_model_without_text_to_test_on_is_accepted() {
     let mut teacher = teacher(&Sample::default().build());
     assert_eq!(teacher.examine(&[], u32::MAX).unwrap(), []);
     assert_eq!(teacher.examine(&[&TEXT[..1]], u32::MAX).unwrap(), []);
 }
 
 #[test]
-fn scales_are_told_by_their_sums() {
+fn scales_are_recognized_by_their_sums() {
     let logits = [0.5_f32, -1.0, 2.0, 0.0, 3.0, -2.0];
     let normalised = |base: f64, sign: f64| -> Vec<f32> {
         let row = |row: &[f32]| {

@@ -53,7 +53,7 @@ fn view_of(corpus: &TokenCorpus) -> SequenceView<'_> {
 }
 
 #[test]
-fn who_reads_a_quarter_fetches_a_quarter_and_another_process_none_of_it() {
+fn reading_a_quarter_fetches_a_quarter_and_another_process_fetches_nothing() {
     let requests = counted_store("s3://tokens-quarter");
     let dir = tempfile::tempdir().unwrap();
     write_blocks(dir.path());

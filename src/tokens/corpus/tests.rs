@@ -346,7 +346,7 @@ fn llm_c_tokens_are_not_read_with_their_header_as_ids() {
 }
 
 #[test]
-fn a_pipe_is_no_token_file_and_nobody_waits_for_it() {
+fn a_pipe_is_refused_as_a_token_file_without_blocking() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.bin");
     let made = std::process::Command::new("mkfifo").arg(&path).status();
@@ -370,7 +370,7 @@ fn zeros_at_the_end_of_a_token_file_are_remarked_on() {
 }
 
 #[test]
-fn a_header_that_says_half_the_width_is_not_believed() {
+fn a_header_with_half_the_width_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.npy");
     let ids: Vec<u32> = (0..200).map(|i| i * 7 % 90 + 1).collect();
@@ -386,7 +386,7 @@ fn a_header_that_says_half_the_width_is_not_believed() {
 }
 
 #[test]
-fn what_looks_like_padding_that_no_column_tells_is_remarked_on() {
+fn apparent_padding_without_a_column_causes_a_note() {
     let text = |n: i64| (1..n).collect::<Vec<i64>>();
     let padded = |n: i64| [text(n), vec![0; (40 - n) as usize]].concat();
     let notes = |rows: Vec<Vec<i64>>| {
@@ -402,7 +402,7 @@ fn what_looks_like_padding_that_no_column_tells_is_remarked_on() {
 }
 
 #[test]
-fn ids_in_two_columns_are_no_choice() {
+fn ids_in_two_columns_are_refused() {
     let rows = || vec![vec![1, 2]];
     let error = rows_of(&[("input_ids", rows()), ("input_ids", rows())]);
     let error = error.err().unwrap().to_string();
@@ -670,7 +670,7 @@ fn ends_that_do_not_tell_are_taken_as_back_and_said() {
 }
 
 #[test]
-fn a_side_without_the_id_is_refused() {
+fn an_eod_position_without_an_eod_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.bin");
     fs::write(&path, u16_bytes(&[1, 2])).unwrap();

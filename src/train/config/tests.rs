@@ -49,7 +49,7 @@ fn salt_refusal(more: &[&str]) -> String {
 }
 
 #[test]
-fn the_least_that_must_be_said_is_valid() {
+fn a_minimal_configuration_is_valid() {
     let config = minimal(&[]);
     config.validate().unwrap();
     assert_eq!(config.kd.mode, Mode::Baseline);
@@ -100,7 +100,7 @@ fn a_flag_that_is_short_for_a_key_takes_any_text() {
 }
 
 #[test]
-fn an_override_may_give_what_the_file_lacks_or_has_wrong() {
+fn an_override_may_supply_or_fix_a_key() {
     let without_steps = MINIMAL.replace("steps = 1000\n", "");
     let wrong_steps = MINIMAL.replace("1000", "\"many\"");
     for text in [without_steps, wrong_steps] {
@@ -753,7 +753,7 @@ fn a_run_of_before_there_was_a_margin_goes_on_with_the_default_one_only() {
 }
 
 #[test]
-fn a_margin_is_of_auto_and_borders_rise() {
+fn a_margin_needs_auto_and_boundaries_must_increase() {
     let message = salt_refusal(&["kd.auto_margin=0.1"]);
     assert!(message.starts_with("kd.auto_margin is 0.1"), "{message}");
     let auto = ["kd.transition=auto", "kd.auto_margin=inf"];
@@ -938,7 +938,7 @@ fn several_labels_are_a_list_with_weights_and_one_may_be_either() {
 }
 
 #[test]
-fn what_is_said_of_several_teachers_needs_several() {
+fn keys_for_several_teachers_need_several_teachers() {
     let both = "data.labels=[\"a\", \"b\"]";
     for (keys, words) in [
         (&["data.labels=[]"][..], "data.labels is 0 of them"),

@@ -289,7 +289,7 @@ mod tests {
     use crate::signals::PositionSignals;
 
     #[test]
-    fn a_border_belongs_to_the_easier_bucket() {
+    fn a_boundary_belongs_to_the_easier_bucket() {
         let of = |nll| BUCKET_NAMES[bucket_of(nll, [1.0, 2.0])];
         assert_eq!([of(0.0), of(1.0)], ["easy", "easy"]);
         assert_eq!([of(1.001), of(2.0)], ["medium", "medium"]);

@@ -283,7 +283,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_checkpoint_that_a_kill_left_under_its_other_name_is_refused_by_a_fresh_run() {
+    fn a_fresh_run_refuses_a_checkpoint_left_under_its_temporary_name() {
         let run = tempfile::tempdir().unwrap();
         let old = run.path().join("checkpoints/.step-500.old");
         std::fs::create_dir_all(&old).unwrap();
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_run_is_refused_before_anything_is_made_there() {
+    fn a_directory_of_another_kind_is_refused_before_anything_is_written() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("config.toml"), "[package]\n").unwrap();
         let refused = RunDir::claim(dir.path(), Start::Fresh).unwrap_err();

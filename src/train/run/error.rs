@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_that_is_gone_is_bad_data_and_one_that_cannot_be_read_now_is_worth_another_try() {
+    fn a_missing_shard_is_bad_data_and_an_unreadable_one_may_be_retried() {
         let gone = || unreadable(io::ErrorKind::NotFound.into());
         assert_eq!(kind_of_data(gone().into()), Kind::BadData);
         let of_shards = DataError::Shards(gone().into());

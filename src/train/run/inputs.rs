@@ -508,7 +508,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_weights_do_not_name_is_the_corpus_or_else_the_labels() {
+    fn special_ids_come_from_the_weights_then_the_corpus_then_the_labels() {
         let ids = |bos, eos: &[u32]| SpecialIds {
             bos,
             eos: eos.to_vec(),
@@ -531,7 +531,7 @@ mod tests {
     }
 
     #[test]
-    fn format_and_eod_are_for_a_validation_without_borders_of_its_own() {
+    fn format_and_eod_apply_to_a_validation_file_without_document_boundaries() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         std::fs::create_dir(path("corpus")).unwrap();

@@ -479,7 +479,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sequence_is_not_larger_than_it_is_taken_for_and_not_much_smaller() {
+    fn the_estimated_size_of_a_sequence_is_a_tight_upper_bound() {
         let sizes = [
             (1, 2, 0, 0),
             (32, 8, 2, 0),
@@ -506,7 +506,7 @@ mod tests {
     }
 
     #[test]
-    fn the_targets_of_a_micro_batch_fit_into_what_they_are_taken_for() {
+    fn the_estimated_size_of_targets_is_an_upper_bound() {
         let examples: Vec<Example> = (0..3)
             .map(|seq_id| Example {
                 seq_id,
@@ -550,7 +550,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lower_bound_is_below_what_is_needed_and_not_far() {
+    fn the_lower_bound_is_below_the_need_and_close_to_it() {
         let spec = ModelSpec {
             vocab_size: 8192,
             d_model: 256,
@@ -601,20 +601,20 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_goes_before_what_the_system_says() {
+    fn an_explicit_limit_wins_over_the_system() {
         let room = room(&[("proc/meminfo", MEMINFO)], Some(77)).unwrap();
         assert_eq!((room.bytes, &*room.source), (77, "train.memory_limit"));
     }
 
     #[test]
-    fn nine_tenths_of_what_is_available_may_be_taken() {
+    fn nine_tenths_of_the_available_memory_may_be_used() {
         let room = room(&[("proc/meminfo", MEMINFO)], None).unwrap();
         assert_eq!(room.bytes, 921_600);
         assert!(room.source.contains("available"), "{}", room.source);
     }
 
     #[test]
-    fn a_system_that_does_not_tell_sets_no_limit() {
+    fn an_unknown_system_sets_no_limit() {
         assert_eq!(room(&[], None), None);
     }
 

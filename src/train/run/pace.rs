@@ -202,7 +202,7 @@ mod tests {
     use std::rc::Rc;
 
     #[test]
-    fn a_peak_that_was_measured_under_load_is_measured_again_and_no_share_is_above_one() {
+    fn the_peak_is_measured_again_and_mfu_is_at_most_one() {
         let (n_probes, there) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(4e9)));
         let (count, now) = (Rc::clone(&n_probes), Rc::clone(&there));
         let mut peak = Peak::new(move || {

@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn excess_learns_the_mean_over_what_it_leaves_however_the_step_is_cut() {
+    fn excess_averages_over_the_kept_positions_for_any_micro_batch_size() {
         let policy = KdPolicy {
             gate: Gate::Excess,
             gate_fraction: 0.4,
@@ -450,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn excess_weights_by_the_step_alone_however_it_is_cut() {
+    fn excess_weights_do_not_depend_on_the_micro_batch_size() {
         let policy = KdPolicy {
             gate: Gate::Excess,
             gate_excess: GateExcess::Weight,
@@ -473,14 +473,14 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_that_is_asked_for_leaves_a_step_unfinished() {
+    fn a_stop_request_leaves_a_step_unfinished() {
         let interrupt = Interrupt::new();
         interrupt.request();
         assert_eq!(differentiate(&batch(1, false), &interrupt), None);
     }
 
     #[test]
-    fn a_loss_or_a_norm_that_is_no_number_is_found() {
+    fn a_nonfinite_loss_or_norm_is_detected() {
         assert!(check_finite(1.0, 2.0).is_ok());
         assert_eq!(check_finite(f64::INFINITY, 2.0).unwrap_err().0, "the loss");
         let (what, value) = check_finite(1.0, f64::NAN).unwrap_err();

@@ -188,7 +188,7 @@ fn failing_once(name: &str, fault: Fault, at: u64) -> (PathBuf, Arc<Faults>) {
 }
 
 #[test]
-fn whatever_request_is_the_last_another_machine_resumes_to_the_same_bytes() {
+fn a_run_stopped_at_any_request_resumes_on_another_machine_to_the_same_bytes() {
     let (expected, n_requests) = (expected(), n_requests_of_a_run("run-elsewhere-counted"));
     let mut n_stopped = 0;
     for at in 1..=n_requests {
@@ -208,7 +208,7 @@ fn whatever_request_is_the_last_another_machine_resumes_to_the_same_bytes() {
 }
 
 #[test]
-fn whichever_answer_is_lost_the_same_machine_resumes_from_what_it_has() {
+fn a_run_with_any_lost_response_resumes_on_the_same_machine() {
     let (expected, n_requests) = (expected(), n_requests_of_a_run("run-here-counted"));
     for at in 1..=n_requests {
         let (run, _) = failing_once("run-here", Fault::LostAnswer, at);
@@ -221,7 +221,7 @@ fn whichever_answer_is_lost_the_same_machine_resumes_from_what_it_has() {
 }
 
 #[test]
-fn an_error_says_where_the_run_is_and_how_it_goes_on() {
+fn an_error_names_the_run_and_the_command_to_resume() {
     let n_requests = n_requests_of_a_run("run-told-counted");
     let (run, _) = failing_once("run-told", Fault::Internal, n_requests - 1);
     let message = message_of(train(&run, Start::Fresh, &|_| ()), Kind::Failed);
@@ -263,7 +263,7 @@ fn a_process_whose_run_was_taken_over_stops_before_it_writes() {
 }
 
 #[test]
-fn of_two_processes_that_resume_at_once_one_is_refused() {
+fn one_of_two_processes_that_resume_at_once_is_refused() {
     let (bucket, _) = install_counted("run-at-once");
     let run = bucket.join("run");
     message_of(taken_over_after(&run, 5), Kind::Usage);
@@ -276,7 +276,7 @@ fn of_two_processes_that_resume_at_once_one_is_refused() {
 }
 
 #[test]
-fn a_process_that_is_alive_after_the_run_was_opened_is_noticed() {
+fn a_process_that_still_writes_after_the_run_was_opened_is_detected() {
     let (bucket, _) = install_counted("run-alive");
     let run = bucket.join("run");
     message_of(taken_over_after(&run, 3), Kind::Usage);
@@ -293,7 +293,7 @@ fn a_process_that_is_alive_after_the_run_was_opened_is_noticed() {
 }
 
 #[test]
-fn what_an_older_process_puts_too_late_goes_with_the_next_checkpoint() {
+fn late_writes_of_an_older_process_are_removed_with_the_next_checkpoint() {
     let (bucket, _) = install_counted("run-late");
     let run = bucket.join("run");
     let late = |step| {
@@ -324,7 +324,7 @@ fn a_second_process_of_this_machine_is_refused_at_once() {
 }
 
 #[test]
-fn a_run_that_was_begun_and_has_no_checkpoint_is_resumed_and_not_begun_again() {
+fn a_started_run_without_a_checkpoint_can_be_resumed_but_not_started_again() {
     let (bucket, _) = install_counted("run-begun");
     let run = bucket.join("run");
     replace(&run.join("attempts/000001"), b"elsewhere").unwrap();
@@ -338,7 +338,7 @@ fn a_run_that_was_begun_and_has_no_checkpoint_is_resumed_and_not_begun_again() {
 }
 
 #[test]
-fn what_an_earlier_run_at_the_url_left_on_this_machine_is_not_taken_for_a_new_one() {
+fn a_stale_working_copy_is_not_used_for_a_new_run_at_the_same_url() {
     let (bucket, _) = install_counted("run-again");
     let run = bucket.join("run");
     message_of(taken_over_after(&run, 3), Kind::Usage);

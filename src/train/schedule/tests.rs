@@ -83,7 +83,7 @@ proptest! {
     }
 
     #[test]
-    fn the_learning_rate_makes_no_leap((steps, schedule) in any_schedule()) {
+    fn the_learning_rate_is_continuous((steps, schedule) in any_schedule()) {
         // The steepest slope is that of half a cosine over the shortest part: pi / 2 times that of a line.
         let decay = schedule.decay_steps(steps);
         let parts = [schedule.warmup_steps(steps), steps - schedule.warmup_steps(steps), decay];

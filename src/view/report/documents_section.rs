@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_said_instead() {
+    fn unknown_values_are_explained() {
         let body = documents_section(Some(&notes(false))).unwrap().body;
         assert!(
             body.contains("finalize --tokens") && !body.contains("<table>"),

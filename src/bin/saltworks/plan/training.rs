@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_has_labels_beside_the_live_teacher() {
+    fn the_table_compares_labels_with_a_live_teacher() {
         let text = costs(800).render();
         for words in [
             "100 steps of 8 sequences, each seen up to 1 time\n",
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn too_few_sequences_are_warned_of() {
+    fn too_few_sequences_cause_a_warning() {
         let text = costs(500).render();
         assert!(text.contains("only 500 of the 800 sequences"), "{text}");
     }

@@ -104,7 +104,7 @@ fn a_rank_far_down_may_be_off_by_a_hundredth_of_it_and_one_near_the_top_by_nothi
 }
 
 #[test]
-fn ranks_are_held_against_each_other_only_where_the_kept_ids_agree() {
+fn ranks_are_compared_only_where_the_kept_ids_agree() {
     let here = signals();
     let mut there = signals();
     there.positions.target_rank_t[0] += 5;

@@ -249,7 +249,7 @@ fn draws_become_their_share_of_all_draws_of_the_position() {
 }
 
 #[test]
-fn the_gate_agreement_hands_the_teachers_nll_of_every_target_to_the_head() {
+fn the_gate_agreement_passes_every_teacher_nll_to_the_head() {
     let gated = KdPolicy {
         gate: Gate::Agreement,
         ..policy(KdLoss::TailBucket)
@@ -263,7 +263,7 @@ fn the_gate_agreement_hands_the_teachers_nll_of_every_target_to_the_head() {
 }
 
 #[test]
-fn the_gate_excess_hands_its_border_to_the_head_and_spares_what_has_no_labels() {
+fn the_gate_excess_passes_its_threshold_to_the_head_and_ignores_unlabelled_positions() {
     let gated = KdPolicy {
         gate: Gate::Excess,
         gate_fraction: 0.4,
