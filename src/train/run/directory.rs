@@ -1,4 +1,4 @@
-//! The directory of a run: its lock, where a run starts or resumes, and the store that it is mirrored to.
+//! The directory of a run: its lock, where the run starts or resumes, and the store that it is mirrored to.
 
 use super::RunError;
 use super::attempts::Attempt;
@@ -48,7 +48,7 @@ const FOREIGN: [(&str, &str); 3] = [
     ("config.json", "a model"),
 ];
 
-/// The directory of a run, held by this process alone for as long as the value lives.
+/// The directory of a run, locked by this process for as long as the value lives.
 #[derive(Debug)]
 pub(super) struct RunDir {
     pub(super) path: PathBuf,
@@ -59,7 +59,7 @@ pub(super) struct RunDir {
     _lock: File,
 }
 
-/// The directory of this machine where a run of `config` is worked on.
+/// The directory on this machine in which a run of `config` is trained.
 ///
 /// # Errors
 /// A URL that cannot be written to.
@@ -67,8 +67,8 @@ pub fn run_dir(config: &RunConfig) -> Result<PathBuf, StorageError> {
     working_dir(&config.output)
 }
 
-/// Where a run at a URL is worked on, ready to be started so; `None` where `output` is a directory. Tells what was
-/// copied.
+/// The working copy of a run at a URL, with what `start` needs; `None` if `output` is a directory. `note` is told what
+/// was copied.
 pub(super) fn open_working_copy(
     output: &Path,
     start: Start,
@@ -94,7 +94,7 @@ impl RunDir {
     /// Creates the directory if it does not exist, checks that it can be written to, and locks it.
     pub(super) fn claim(path: &Path, start: Start) -> Result<Self, TrainError> {
         if start == Start::Fresh {
-            // Before anything is written to a directory of another kind.
+            // Checked before anything is written to a directory of another kind.
             refuse_existing_output(path)?;
         }
         let checkpoints = CheckpointStore::of_run(path);
@@ -104,7 +104,7 @@ impl RunDir {
             return Err(RunError::Locked { dir }.into());
         };
         checkpoints.sweep()?;
-        // Everything that is written here is ours, under whatever name.
+        // All temporaries here are the run's own, whatever their names.
         storage::sweep_abandoned_where(path, |_| true)?;
         if start == Start::Fresh {
             // The sweep may have put a checkpoint back, and another process may have saved one.
@@ -119,8 +119,8 @@ impl RunDir {
         })
     }
 
-    /// The same, mirrored from here on to the store that `copy` is of; the run resumes from its checkpoint of step
-    /// `resumed`.
+    /// The same directory, mirrored from now on to the store of `copy`. `resumed` is the step of the checkpoint that
+    /// the run resumes from.
     pub(super) fn mirrored_from(
         self,
         copy: Option<WorkingCopy>,
@@ -130,23 +130,23 @@ impl RunDir {
         Ok(Self { mirror, ..self })
     }
 
-    /// Where others find the run: its URL, or the directory.
+    /// The place of the run for users: its URL, or the directory.
     pub(super) fn place(&self) -> &Path {
         let mirror = self.mirror.as_ref();
         mirror.map_or(&self.path, |mirror| &mirror.url)
     }
 
-    /// The checkpoint of `step`, as others find it.
+    /// The place of the checkpoint of `step` for users.
     pub(super) fn place_of(&self, step: u64) -> PathBuf {
         CheckpointStore::of_run(self.place()).path(step)
     }
 
-    /// Puts the checkpoint of `step` into the store, where `output` is a URL.
+    /// Uploads the checkpoint of `step`, if `output` is a URL.
     pub(super) fn mirror_checkpoint(&self, step: u64) -> Result<(), TrainError> {
         self.mirror_by(|mirror| mirror.put_checkpoint(step))
     }
 
-    /// The same of the trained model.
+    /// The same for the trained model.
     pub(super) fn mirror_final(&self) -> Result<(), TrainError> {
         self.mirror_by(Mirror::put_final)
     }
@@ -170,7 +170,7 @@ impl RunDir {
         })
     }
 
-    /// Removes the checkpoints up to that of `newest` that are not to be kept, here and in the store.
+    /// Removes the checkpoints up to step `newest` that are not to be kept, here and in the store.
     pub(super) fn retain(
         &self,
         newest: u64,
@@ -198,13 +198,13 @@ impl RunDir {
         })
     }
 
-    /// Whether the trained model is there, of whatever step.
+    /// Whether there is a trained model, of whatever step.
     pub(super) fn has_final_model(&self) -> bool {
         final_dir(&self.path).is_dir()
     }
 
-    /// Moves aside what a run that goes back to a checkpoint would come to again, so that its own
-    /// latest is the latest; says what was moved. To be called once that checkpoint was read.
+    /// If the run goes back to an earlier checkpoint, moves the later ones aside, so that its latest checkpoint is the
+    /// one to resume from. Returns a note for each. To be called once the checkpoint was read.
     pub(super) fn go_back(&self) -> Result<Vec<String>, TrainError> {
         let Start::At(step) = self.start else {
             return Ok(Vec::new());
@@ -225,7 +225,7 @@ impl RunDir {
     }
 }
 
-/// Refuses a path that is no directory, and cannot become one.
+/// Refuses a path that is a file.
 pub(super) fn refuse_file(path: &Path) -> Result<(), TrainError> {
     if path.is_dir() || !path.exists() {
         return Ok(());
@@ -239,7 +239,8 @@ pub(super) fn refuse_file(path: &Path) -> Result<(), TrainError> {
     .into())
 }
 
-/// A run that begins again takes the place of none that got anywhere, and of nothing that is not a run.
+/// Refuses to start a new run at `path` if there is a run with a checkpoint, a model or an attempt, or anything that is
+/// not a run.
 pub(super) fn refuse_existing_output(path: &Path) -> Result<(), TrainError> {
     let dir = path.to_path_buf();
     refuse_file(path)?;

@@ -1,4 +1,4 @@
-//! What a run reads, opened and compared with each other before any long work.
+//! The inputs of a run: opened, and checked against each other, before any long work.
 
 use super::RunError;
 use super::identity::{corpus_identity, labelled_identity};
@@ -28,32 +28,32 @@ pub struct Inputs {
     pub spec: ModelSpec,
     /// The directory of weights to start from; `None` for new ones.
     pub init: Option<PathBuf>,
-    /// Which step does what.
+    /// What each step does.
     pub stages: StagePlan,
-    /// How labels become targets; `None` where nothing is learnt from them.
+    /// How labels become targets; `None` if no step learns from labels.
     pub policy: Option<KdPolicy>,
     /// Labelled sequences.
     pub labels: Option<LabelSource>,
     /// The token corpus.
     pub tokens: Option<TokenSource>,
-    /// The corpus held out.
+    /// The held-out corpus.
     pub validation: Option<TokenSource>,
-    /// Beginning and end of a document, for the exported model.
+    /// The ids that begin and end a document, for the exported model.
     pub special: SpecialIds,
     /// The bytes of `tokenizer.json`, for the exported model.
     pub tokenizer_json: Option<Vec<u8>>,
     /// Notes for the user on what could not be checked.
     pub notes: Vec<String>,
-    /// That the validation is on text that is trained on; among the notes too.
+    /// The note that the validation text is also trained on, if it is; included in `notes`.
     pub same_text: Option<String>,
 }
 
 impl Inputs {
-    /// Opens and checks all that `config` names; weights are not read yet. The labels of each teacher are
-    /// taken as they were when their fingerprint was that in `label_fingerprints`, where they were extended since.
+    /// Opens and checks everything that `config` names; weights are not read yet. The labels of each teacher are
+    /// read as they were when they had the fingerprint in `label_fingerprints`, if they have been extended since.
     ///
     /// # Errors
-    /// Whatever is wrong with a setting, with one of the inputs, or between them.
+    /// An invalid setting, an invalid input, or inputs that do not match.
     pub fn open_as_of(
         config: &RunConfig,
         label_fingerprints: &[String],
@@ -84,7 +84,7 @@ impl Inputs {
             notes.extend(labels.teachers().filter_map(LabelSource::note_of_extension));
             notes.extend(selection_note(&config, labels));
         }
-        // Labels that are where the facts are from need not be compared with themselves.
+        // If the facts come from the labels, there is nothing to compare.
         if let Some(labels) = labels.as_ref().filter(|l| l.tokenizer() != facts) {
             notes.extend(labels.check_tokenizer(&facts)?);
         }
@@ -119,7 +119,7 @@ impl Inputs {
         seq_len.expect("a resolved configuration has one") as usize
     }
 
-    /// What the network is to hold room for.
+    /// The sizes that the network's buffers are allocated for.
     pub fn capacity(&self) -> Capacity {
         Capacity {
             n_positions: (self.config.train.micro_batch_size()).saturating_mul(self.seq_len()),
@@ -133,7 +133,7 @@ impl Inputs {
     /// The sequences of every step after `position`.
     ///
     /// # Errors
-    /// Too few sequences for the steps; what is wrong between labels and corpus.
+    /// Too few sequences for the steps; labels and corpus that do not match.
     pub fn loader(&self, position: LoaderPosition) -> Result<Loader, DataError> {
         let stages = Stages {
             labelled_steps: self.stages.labelled_steps_set_aside(),
@@ -153,8 +153,8 @@ impl Inputs {
     }
 }
 
-/// The directory of weights to start from, which has the dimensions and maybe the tokenizer: `init`,
-/// or the checkpoint of a branch that gives no dimensions of its own.
+/// The directory of weights to start from, which has the dimensions and possibly a tokenizer: `init`, or the
+/// checkpoint of a branch that does not set dimensions of its own.
 fn weights_dir(config: &RunConfig) -> Result<Option<PathBuf>, TrainError> {
     let of_branch = config.branch_from.as_ref();
     let of_branch = of_branch.filter(|_| config.model.is_none());
@@ -186,7 +186,7 @@ fn open_labels(
         let selection = config.data.selection.clone();
         let options = LabelSourceOptions {
             dir: dir.clone(),
-            // It is of the first labels, whose sequences are those of the run.
+            // The selection belongs to the first labels, which determine the run's sequences.
             selection: selection.filter(|_| i == 0),
             seed: config.train.seed,
             shuffle_row_groups: config.data.shuffle_row_groups(),
@@ -200,13 +200,13 @@ fn open_labels(
     first.joined(opened.collect(), joining).map(Some)
 }
 
-/// Whether there are draws of every teacher.
+/// Whether the labels of every teacher have samples.
 fn have_samples(labels: &LabelSource) -> bool {
     let mut plans = labels.teachers().map(LabelSource::plan);
     plans.all(|plan| plan.signals.has(Group::Samples))
 }
 
-/// Whether the held-out corpus is one that is trained on, by the contents of its files.
+/// A note if the held-out corpus is also trained on, judging by the contents of its files.
 fn validation_on_same_text(
     labels: &Option<LabelSource>,
     tokens: &Option<TokenSource>,
@@ -233,7 +233,7 @@ fn validation_on_same_text(
     }))
 }
 
-/// A note on labels of a selection in a run whose mode does not say so.
+/// A note if the labels cover only a selection, although the mode is not one for selections.
 fn selection_note(config: &RunConfig, labels: &LabelSource) -> Option<String> {
     let is_of_selection = labels.plan().sequences.selection.is_some();
     let is_declared = matches!(config.kd.mode, Mode::SaltDs | Mode::DsCe);
@@ -245,7 +245,7 @@ fn selection_note(config: &RunConfig, labels: &LabelSource) -> Option<String> {
     })
 }
 
-/// What the configuration says of the files of `data.tokens`.
+/// What the configuration says about the files of `data.tokens`.
 fn open_options(config: &RunConfig) -> OpenOptions {
     OpenOptions {
         format: config.data.tokens_format,
@@ -255,8 +255,8 @@ fn open_options(config: &RunConfig) -> OpenOptions {
     }
 }
 
-/// The same of `data.validation`, which may be of another format: only a raw file, which has no
-/// document boundaries of its own, is read as the configuration says.
+/// The same for `data.validation`, which may have another format: the options apply only to a raw file, which has
+/// no document boundaries of its own.
 fn validation_file_options(config: &RunConfig) -> OpenOptions {
     let path = config.data.validation.as_deref();
     let detected = path.map(TokenFormat::detect).and_then(Result::ok);
@@ -268,7 +268,7 @@ fn validation_file_options(config: &RunConfig) -> OpenOptions {
         format: options
             .format
             .filter(|format| !format.has_document_boundaries()),
-        // llm.c's header has the type.
+        // The header of an llm.c file states the type.
         dtype: options
             .dtype
             .filter(|_| detected != Some(TokenFormat::LlmC)),
@@ -298,8 +298,7 @@ fn open_tokens(
     Ok(Some(source))
 }
 
-/// The tokenizer that is named, which must be that of the weights to start from where those have one
-/// beside them; else that one.
+/// The tokenizer of `data.tokenizer`, or the one next to the weights to start from. If both exist, they must match.
 fn tokenizer_path(
     config: &RunConfig,
     init: Option<&PathBuf>,
@@ -322,8 +321,8 @@ fn read_tokenizer(path: Option<PathBuf>) -> Result<Option<Vec<u8>>, TrainError> 
     Ok(json.map_err(DataError::from)?)
 }
 
-/// What the run's tokenizer is: a `tokenizer.json`, else what the labels say, else the corpus, else
-/// the vocabulary of the weights to start from.
+/// What is known about the run's tokenizer: from a `tokenizer.json`, else from the labels, else from a corpus, else
+/// from the vocabulary size of the weights to start from.
 fn facts(
     config: &RunConfig,
     init: Option<&PathBuf>,
@@ -364,7 +363,7 @@ fn facts(
 }
 
 fn facts_of_corpus(path: &Path, options: OpenOptions) -> Result<Option<TokenizerFacts>, DataError> {
-    // Documents are for later.
+    // Document boundaries are not needed here.
     let options = OpenOptions {
         eod: None,
         eod_position: None,
@@ -374,7 +373,7 @@ fn facts_of_corpus(path: &Path, options: OpenOptions) -> Result<Option<Tokenizer
     Ok(TokenizerFacts::of_corpus(&corpus))
 }
 
-/// The dimensions, and the special ids that weights to start from bring along.
+/// The dimensions, and the special ids of the weights to start from.
 fn model(
     config: &RunConfig,
     init: Option<&PathBuf>,
@@ -414,7 +413,7 @@ fn model(
     Ok((spec, Some(special)))
 }
 
-/// How labels become targets, where any step learns from them.
+/// How labels become targets, if any step learns from them.
 fn policy(
     config: &RunConfig,
     stages: &StagePlan,
@@ -434,7 +433,7 @@ fn policy(
     };
     let tau_idx = labels.teachers().map(|labels| {
         if !stages.has_kd() {
-            // Cross-entropy at the positions that the gate leaves.
+            // Only cross-entropy, at the positions that the gate keeps.
             let gate = labels.check_group("kd.gate = \"excess\"", Group::Stats);
             return gate.map(|()| None);
         }
@@ -456,7 +455,7 @@ fn policy(
     }))
 }
 
-/// What is read of labels: the teacher's own NLL is told in every run, the rest is for the loss.
+/// The groups to read from the labels: every run logs the teacher's NLL; the other groups are for the loss.
 fn groups_of(policy: Option<&KdPolicy>) -> &'static [Group] {
     match policy.map(|policy| policy.loss) {
         None => &[Group::Scores, Group::Stats],
@@ -465,7 +464,7 @@ fn groups_of(policy: Option<&KdPolicy>) -> &'static [Group] {
     }
 }
 
-/// Of one id rescaled to probability 1 nothing is learnt but the id.
+/// The smallest K that a loss can learn from: a single id rescaled to probability 1 would be a one-hot target.
 fn min_top_k(loss: KdLoss) -> u32 {
     match loss {
         KdLoss::TailBucket | KdLoss::Drop => 1,
@@ -489,7 +488,7 @@ fn special_ids(
     completed(of_weights.unwrap_or_default(), ids_of_data)
 }
 
-/// Takes what `special` lacks from the first source (beginning, end) that has it.
+/// Fills in what `special` lacks from the first source (beginning, end) that has it.
 fn completed(special: SpecialIds, sources: [Option<(Option<u32>, Option<u32>)>; 2]) -> SpecialIds {
     let sources = || sources.into_iter().flatten();
     let bos = || sources().find_map(|(bos, _)| bos);

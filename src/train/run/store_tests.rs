@@ -1,5 +1,5 @@
-//! Runs at URLs: whatever fails, and wherever they are resumed, they end as a run in a directory does. What is trained
-//! here is made up; all that it leaves is as a run leaves it.
+//! Runs at URLs: whatever fails, and wherever they are resumed, they end with the files of a run in a directory. The
+//! training here is fake, but it writes the files that a run writes.
 
 use super::RunError;
 use super::directory::{RunDir, Start, open_working_copy};
@@ -24,7 +24,7 @@ const EVERY: u64 = 2;
 /// More processes than any run here needs.
 const MAX_TRIES: usize = 10;
 
-/// What is done with the run after a step.
+/// Called after each step.
 type AfterStep<'a> = &'a dyn Fn(u64);
 
 fn line(step: u64) -> MetricsLine {
@@ -55,7 +55,7 @@ fn params() -> Params {
     Params::init(&spec, 3)
 }
 
-/// A process that trains at `output`, and calls `after` with each step that it has done.
+/// A process that trains at `output`, and calls `after` with each finished step.
 fn train(output: &Path, start: Start, after: AfterStep<'_>) -> Result<(), TrainError> {
     let dir = train_until(N_STEPS, output, start, after)?;
     write_hf(
@@ -108,7 +108,7 @@ fn save(dir: &RunDir, step: u64) -> Result<(), TrainError> {
     dir.retain(step, 1, |_| false)
 }
 
-/// Everything at `dir` that a run in a directory has too, by name: its hash.
+/// Hashes by name of the files at `dir` that a run in a directory has too.
 fn files(dir: &Path) -> BTreeMap<String, String> {
     let names = list_all(dir).unwrap().into_iter().map(|entry| entry.name);
     let names = names.map(|name| name.into_string().unwrap());
@@ -118,19 +118,19 @@ fn files(dir: &Path) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Those of a run in a directory.
+/// The files of a run in a directory.
 fn expected() -> BTreeMap<String, String> {
     let dir = tempfile::tempdir().unwrap();
     train(dir.path(), Start::Fresh, &|_| ()).unwrap();
     files(dir.path())
 }
 
-/// Without what this machine has of the run, as on another one.
+/// Removes the working copy, as on another machine.
 fn on_another_machine(output: &Path) {
     storage::remove_tree(&working_dir(output).unwrap()).unwrap();
 }
 
-/// What is at `output` can be resumed from: the newest whole checkpoint, and the log up to it.
+/// Asserts that the run at `output` can be resumed: its newest checkpoint is complete and the log reaches it.
 fn assert_resumable(output: &Path) -> Option<u64> {
     let checkpoints = CheckpointStore::of_run(output);
     let newest = checkpoints.newest_sealed().unwrap()?;
@@ -255,7 +255,7 @@ fn a_process_whose_run_was_taken_over_stops_before_it_writes() {
         "{message}"
     );
     assert_eq!(assert_resumable(&run), Some(2));
-    // It has step 4, which the other one has not: what the store has counts.
+    // It has step 4 and the store does not; the store's state counts.
     let here = CheckpointStore::of_run(&working_dir(&run).unwrap());
     assert_eq!(here.steps().unwrap(), [2, 4]);
     train(&run, Start::Latest, &|step| assert!(step > 2)).unwrap();

@@ -22,10 +22,10 @@ use crate::train::model::{Network, Params};
 use crate::train::ops::AdamW;
 use crate::train::schedule::{Stage, StepPlan, learning_rate};
 
-/// Most sequence numbers that a message lists.
+/// Maximum number of sequence numbers that a message lists.
 const LISTED_SEQ_IDS: usize = 64;
 
-/// A run in work.
+/// A run in progress.
 pub(super) struct Trainer<'a> {
     inputs: &'a Inputs,
     dir: &'a RunDir,
@@ -39,7 +39,7 @@ pub(super) struct Trainer<'a> {
     log: Log,
     pace: Pace,
     profile: StepProfile,
-    /// Step of the newest checkpoint that is whole.
+    /// Step of the newest complete checkpoint.
     last_saved: Option<u64>,
     last_step: Option<Snapshot>,
     last_validation: Option<ValidationReport>,
@@ -55,7 +55,7 @@ pub(super) struct StartPoint {
 }
 
 impl StartPoint {
-    /// What the run reads, by contents.
+    /// Hashes of what the run reads.
     pub(super) fn sources(&self) -> &Sources {
         &self.state.sources
     }
@@ -156,7 +156,7 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// What was learnt from tokens that were overwritten meanwhile is not saved.
+    /// Checks that the token files have not been overwritten; if they have, what was learnt is not saved.
     fn check_tokens(&self) -> Result<(), TrainError> {
         let sources = [&self.inputs.tokens, &self.inputs.validation];
         for source in sources.into_iter().flatten() {
@@ -169,8 +169,8 @@ impl<'a> Trainer<'a> {
         self.inputs.config.train.steps
     }
 
-    /// One step; `false`, with nothing of it in weights, moments or state, if a stop was asked for
-    /// before its end. The loader is past its sequences then, the position in the state is not.
+    /// One step. Returns `false` if a stop was requested before its end: weights, moments and state are then
+    /// unchanged. The loader has moved past the step's sequences, but the position in the state has not.
     fn step(&mut self) -> Result<bool, TrainError> {
         self.pace.begin_step();
         let plan = self.plan_of(self.state.step);
@@ -205,7 +205,7 @@ impl<'a> Trainer<'a> {
         self.inputs.stages.at(step, self.state.auto.as_ref())
     }
 
-    /// Notes the first step of a stage, as the step before it was of another.
+    /// Logs a change of stage, if the step before this one belongs to another stage.
     fn log_stage_change(&mut self, stage: Stage) -> Result<(), TrainError> {
         let step = self.state.step;
         if step == 0 || self.plan_of(step - 1).stage == stage {
@@ -227,7 +227,8 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    /// Gradients, and the update if they are numbers; `None` if a stop was asked for before.
+    /// Computes the gradients, and updates the weights if the gradients are finite; `None` if a stop was requested
+    /// first.
     fn learn(
         &mut self,
         batch: &StepBatch<'_>,
@@ -316,7 +317,7 @@ impl<'a> Trainer<'a> {
         step == 1 || step == self.n_steps() || step.is_multiple_of(every)
     }
 
-    /// Saves the steps done, unless that was done already, and removes what is not to be kept.
+    /// Saves a checkpoint of the steps done, unless there is one, and removes the checkpoints that are not to be kept.
     fn save(&mut self) -> Result<(), TrainError> {
         let (step, resume) = (self.state.step, self.same_command());
         if self.last_saved == Some(step) || step == 0 {
@@ -333,7 +334,7 @@ impl<'a> Trainer<'a> {
         self.retain(step)
     }
 
-    /// Removes the checkpoints up to that of `newest` that are not to be kept.
+    /// Removes the checkpoints up to step `newest` that are not to be kept.
     fn retain(&self, newest: u64) -> Result<(), TrainError> {
         let keep = &self.inputs.config.checkpoint;
         let is_kept = |step: u64| {
@@ -343,8 +344,8 @@ impl<'a> Trainer<'a> {
         self.dir.retain(newest, keep.keep_last, is_kept)
     }
 
-    /// Saves the steps done, unless that was done already. The log is made durable first, but a
-    /// checkpoint is worth more than the log: what was wrong with that comes second.
+    /// Saves a checkpoint of the steps done, unless there is one. The log is synced first; but a checkpoint matters
+    /// more than the log, so an error of the log is only returned after the checkpoint was saved.
     fn save_state(&mut self) -> Result<Result<(), MetricsError>, CheckpointError> {
         let step = self.state.step;
         if self.last_saved == Some(step) || step == 0 {
@@ -363,8 +364,8 @@ impl<'a> Trainer<'a> {
         Ok(synced)
     }
 
-    /// Saves the steps done because something else stops the run, and says what is saved. Nothing is
-    /// removed: after a divergence an older checkpoint may be the better one.
+    /// Saves a checkpoint because an error stops the run; returns what was saved, in words. Nothing is removed:
+    /// after a divergence an older checkpoint may be the better one.
     fn save_before_stop(&mut self) -> String {
         match self.save_state() {
             Ok(_) => self.mirror_before_stop(),
@@ -453,7 +454,7 @@ impl<'a> Trainer<'a> {
         .into()
     }
 
-    /// A run resumes only with the settings that it began with, so others make a new run.
+    /// A run resumes only with the settings that it started with, so other settings need a new run.
     fn remedy_of_divergence(&self, from: Option<u64>) -> String {
         let settings =
             "a lower schedule.lr, a longer schedule.warmup_steps or a lower optimizer.grad_clip";
@@ -480,7 +481,7 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// Writes the trained model; what only training needs is freed first.
+    /// Writes the trained model. Buffers that only training needs are freed first.
     pub(super) fn finish(mut self) -> Result<Finished, TrainError> {
         let ended = self.log.end();
         ended.map_err(|error| self.log_error(error))?;
@@ -510,7 +511,7 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// An error and what caused it, in one line.
+/// An error with its causes, in one line.
 fn with_causes(error: &dyn std::error::Error) -> String {
     let chain = std::iter::successors(Some(error), |error| error.source());
     let texts: Vec<String> = chain.map(ToString::to_string).collect();

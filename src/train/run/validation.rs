@@ -11,7 +11,7 @@ use crate::train::example::Example;
 use crate::train::loss::targets_of;
 use crate::train::model::Network;
 
-/// Sequences of a corpus, evenly spread.
+/// Evenly spaced sequences of a corpus.
 pub(super) struct Validation<'a> {
     view: SequenceView<'a>,
     seq_ids: Vec<u64>,
@@ -20,13 +20,13 @@ pub(super) struct Validation<'a> {
     scores_n: Vec<PositionScore>,
 }
 
-/// What a validation found.
+/// Result of a validation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ValidationReport {
-    /// Mean NLL of the targets, nats. With `data.mask_document_borders` those across document boundaries
-    /// are left out, as in training.
+    /// Mean NLL of the targets, nats. With `data.mask_document_borders` targets across document boundaries are left
+    /// out, as in training.
     pub nll: f64,
-    /// Targets.
+    /// Number of targets.
     pub n_targets: f64,
 }
 
@@ -46,7 +46,7 @@ impl<'a> Validation<'a> {
         }
     }
 
-    /// Evaluates all chosen sequences; `None` if a stop was asked for before the last.
+    /// Evaluates all chosen sequences; `None` if a stop was requested before the last one.
     ///
     /// # Errors
     /// Tokens that cannot be read.
