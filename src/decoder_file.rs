@@ -128,14 +128,14 @@ pub fn has_data_of<W: Weights>(
 ) -> Result<bool, StorageError> {
     let data_path = data_path(path);
     let io = |source| StorageError::io("read", &data_path, source);
-    let mut there = ComparingWriter {
+    let mut comparison = ComparingWriter {
         file: BufReader::new(File::open(&data_path).map_err(io)?),
         is_same: true,
     };
     // The first difference ends the writing early.
-    let _ = model.write_data_to(weights, &mut there);
-    let is_at_end = there.file.fill_buf().map_err(io)?.is_empty();
-    Ok(there.is_same && is_at_end)
+    let _ = model.write_data_to(weights, &mut comparison);
+    let is_at_end = comparison.file.fill_buf().map_err(io)?.is_empty();
+    Ok(comparison.is_same && is_at_end)
 }
 
 /// The file of the weights of the model at `path`, if they are [`WeightsPlace::External`].
@@ -151,8 +151,8 @@ struct ComparingWriter {
 
 impl Write for ComparingWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut there = vec![0; bytes.len()];
-        self.is_same &= self.file.read_exact(&mut there).is_ok() && there == bytes;
+        let mut in_file = vec![0; bytes.len()];
+        self.is_same &= self.file.read_exact(&mut in_file).is_ok() && in_file == bytes;
         match self.is_same {
             true => Ok(bytes.len()),
             false => Err(io::Error::other("other bytes")),

@@ -69,15 +69,15 @@ pub fn cached_graph<'a>(
     let description = format!("{:?}", checkpoint.spec);
     let texts = [&*description, &config_json(&checkpoint.spec)];
     let entry = cache.join(entry_name(sources, texts, options));
-    if let Some(there) = whole_entry(&entry) {
-        return Ok(there);
+    if let Some(cached) = whole_entry(&entry) {
+        return Ok(cached);
     }
     let model = graph_of(checkpoint, options)?;
     let io = |source| StorageError::io("create", cache, source);
     std::fs::create_dir_all(cache).map_err(io)?;
     let lock = wait_for_lock(cache, &entry, observer)?;
-    if let Some(there) = whole_entry(&entry) {
-        return Ok(there);
+    if let Some(cached) = whole_entry(&entry) {
+        return Ok(cached);
     }
     // Without locks their makers may still be running, so leftovers stay.
     if lock.is_some() {
@@ -221,8 +221,8 @@ fn publish(
     let json = checked_json(&contents).expect("an entry has string keys only");
     create_if_absent(&part.join(ENTRY), &json)?;
     if publish_dir(part, entry).is_err() {
-        if let Some(there) = whole_entry(entry) {
-            return Ok(there);
+        if let Some(cached) = whole_entry(entry) {
+            return Ok(cached);
         }
         replace_dir(part, entry, &part.with_extension("old"))?;
     }

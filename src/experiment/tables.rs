@@ -213,13 +213,13 @@ fn reaches(results: &Results) -> ResultTable {
         |arm| {
             let cell = |budget| reach_cell(results, results.reach(arm, budget));
             let budgets = Budget::ALL.map(cell).into_iter();
-            budgets.chain([seconds_a_step(results, arm)]).collect()
+            budgets.chain([seconds_per_step(results, arm)]).collect()
         },
     )
 }
 
 /// Mean over the whole runs, with the range from fastest to slowest.
-fn seconds_a_step(results: &Results, arm: &ArmResults) -> TableCell {
+fn seconds_per_step(results: &Results, arm: &ArmResults) -> TableCell {
     let number = |value: f64| format!("{value:.3}");
     let Some(value) = results.seconds_per_step(arm) else {
         return TableCell::text(NOTHING);
@@ -329,7 +329,7 @@ fn costs(results: &Results) -> ResultTable {
                 },
                 of_whole(|branch| branch.flops, flops),
                 of_whole(|branch| branch.seconds, |seconds| format!("{seconds:.0}")),
-                seconds_a_step(results, arm),
+                seconds_per_step(results, arm),
             ]
         },
     )

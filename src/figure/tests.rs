@@ -112,12 +112,12 @@ fn points_outside_a_panel_are_not_drawn() {
 fn runs_that_change_at_the_same_place_share_a_line_and_others_keep_their_colours() {
     let places = [(5.0, 1, "a"), (5.01, 2, "b"), (7.0, 3, "c")];
     let lines = changes(places.into_iter(), &(0.0..=10.0), &(0.0..=2.0));
-    let said: Vec<_> = lines
+    let labels_shown: Vec<_> = lines
         .iter()
         .map(|line| (line.paint, line.tip.as_deref().unwrap()))
         .collect();
     assert_eq!(
-        said,
+        labels_shown,
         [
             (Paint::Muted, "from labels to tokens: a, b"),
             (Paint::Arm(3), "from labels to tokens: c")

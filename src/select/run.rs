@@ -164,7 +164,7 @@ impl Job<'_> {
             Order::Middle => self.by_middle_rank(eligible, read.n_eligible)?,
             _ => eligible,
         };
-        let (n_most, n_most_tokens) = limits(self.policy.amount, read.n_rows);
+        let (max_rows, max_tokens) = limits(self.policy.amount, read.n_rows);
         let mut ranked = Ranked {
             by_seq_id: std::mem::replace(&mut read.rest, self.sorter()),
             n_kept: 0,
@@ -177,7 +177,7 @@ impl Job<'_> {
             let row = row?;
             let n_tokens = ranked.n_tokens_kept + u64::from(row.n_targets);
             // After the first that exceeds the amount, no more are kept.
-            is_open &= rank < n_most && n_tokens <= n_most_tokens;
+            is_open &= rank < max_rows && n_tokens <= max_tokens;
             if is_open {
                 ranked.n_kept += 1;
                 ranked.n_tokens_kept = n_tokens;

@@ -411,17 +411,17 @@ fn the_file_says_what_it_was_made_from_and_is_taken_by_readers() {
     let fixture = Fixture::new();
     let policy = policy(Order::Top, Amount::Rows(9));
     fixture.select(&policy).unwrap();
-    let said = metadata(&fixture.output());
+    let written = metadata(&fixture.output());
     assert_eq!(
-        said[LABELS_FINGERPRINT_KEY],
+        written[LABELS_FINGERPRINT_KEY],
         labels_fingerprint(&fixture.labels)
     );
     assert_eq!(
-        serde_json::from_str::<Policy>(&said[POLICY_KEY]).unwrap(),
+        serde_json::from_str::<Policy>(&written[POLICY_KEY]).unwrap(),
         policy
     );
     assert_eq!(
-        (&*said["saltworks.n_kept"], &*said["saltworks.n_rows"]),
+        (&*written["saltworks.n_kept"], &*written["saltworks.n_rows"]),
         ("9", "50")
     );
     let (selection, provenance) = Selection::read_for(&fixture.output(), &fixture.labels).unwrap();

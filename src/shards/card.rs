@@ -50,7 +50,7 @@ pub(super) fn write(set: &LabelSet, manifest: &Manifest) -> Result<(), ShardsErr
     let has_tokenizer = storage::exists(&set.dir.join(TOKENIZER_NAME))?;
     let card = card(set, manifest, has_tokenizer);
     match json::read_if_exists(&path)? {
-        Some(there) if there == card.as_bytes() || !has_mark(&there) => Ok(()),
+        Some(existing) if existing == card.as_bytes() || !has_mark(&existing) => Ok(()),
         _ => Ok(storage::replace(&path, card.as_bytes())?),
     }
 }

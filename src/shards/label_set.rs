@@ -165,9 +165,9 @@ impl LabelSet {
     /// # Errors
     /// A directory that cannot be listed.
     pub fn finished_shards(&self) -> Result<Vec<(&Plan, u32)>, ShardsError> {
-        let there = existing_sidecars(&self.dir)?;
+        let existing = existing_sidecars(&self.dir)?;
         let with_plan = |shard| Some((self.segment_of_shard(shard)?, shard));
-        Ok(there.into_iter().filter_map(with_plan).collect())
+        Ok(existing.into_iter().filter_map(with_plan).collect())
     }
 
     /// Whether `shard` has a sidecar: without one it is not done.
@@ -376,8 +376,8 @@ fn check_may_follow(dir: &Path, plan: &Plan, have: &Plan) -> Result<(), ShardsEr
         end: have.sequences.end,
     };
     // A plan may claim any number of shards: the listing gives the first missing one.
-    let there = existing_sidecars(dir)?;
-    if let Some(shard) = have.shards().find(|shard| !there.contains(shard)) {
+    let existing = existing_sidecars(dir)?;
+    if let Some(shard) = have.shards().find(|shard| !existing.contains(shard)) {
         return Err(unfinished(shard));
     }
     let sidecars = Sidecars::of(dir, have);

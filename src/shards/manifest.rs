@@ -171,13 +171,13 @@ fn total(numbers: impl Iterator<Item = u64>) -> u64 {
 
 /// The sidecars of a whole set. The directory is listed first, as a plan may claim any number of shards.
 fn collect_sidecars(set: &LabelSet) -> Result<Vec<Sidecar>, ShardsError> {
-    let there = existing_sidecars(&set.dir)?;
+    let existing = existing_sidecars(&set.dir)?;
     let missing = || {
         let shards = set.segments.iter().flat_map(Plan::shards);
-        shards.filter(|shard| !there.contains(shard))
+        shards.filter(|shard| !existing.contains(shard))
     };
     let n_shards = u64::from(set.n_shards());
-    let n_available = there.range(..set.n_shards()).count() as u64;
+    let n_available = existing.range(..set.n_shards()).count() as u64;
     if n_available < n_shards {
         return Err(ShardsError::MissingShards {
             n_missing: n_shards - n_available,

@@ -241,11 +241,11 @@ pub fn check_all_finished(
         return shards.iter().map(check).collect();
     }
     let names = place::names_in(dir)?;
-    let there: HashSet<u32> = names.iter().filter_map(|name| shard_of(name)).collect();
+    let existing: HashSet<u32> = names.iter().filter_map(|name| shard_of(name)).collect();
     let to_read: Vec<u32> = shards
         .iter()
         .copied()
-        .filter(|n| there.contains(n))
+        .filter(|n| existing.contains(n))
         .collect();
     if to_read.is_empty() {
         return Ok(shards.iter().map(|_| ShardState::Missing).collect());

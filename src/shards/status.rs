@@ -113,8 +113,8 @@ impl LabelSet {
     /// # Errors
     /// A directory that cannot be listed.
     pub fn n_finished(&self) -> Result<u64, ShardsError> {
-        let there = super::label_set::existing_sidecars(&self.dir)?;
-        Ok(there.range(..self.n_shards()).count() as u64)
+        let existing = super::label_set::existing_sidecars(&self.dir)?;
+        Ok(existing.range(..self.n_shards()).count() as u64)
     }
 }
 
@@ -138,14 +138,14 @@ fn targets_done(plan: &Plan, done: &BTreeMap<u32, Done>) -> u64 {
 fn gaps(done: impl Iterator<Item = u32>, n: u32) -> Vec<ShardRange> {
     let mut next = 0;
     let mut gaps = Vec::new();
-    for there in done.chain([n]) {
-        if next < there {
+    for shard in done.chain([n]) {
+        if next < shard {
             gaps.push(ShardRange {
                 first: next,
-                last: there - 1,
+                last: shard - 1,
             });
         }
-        next = there.saturating_add(1);
+        next = shard.saturating_add(1);
     }
     gaps
 }

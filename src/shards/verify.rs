@@ -206,10 +206,10 @@ fn add_missing(
     max_findings: usize,
     report: &mut VerifyReport,
 ) {
-    let there: HashSet<u32> = finished.iter().map(|&(_, shard)| shard).collect();
+    let finished_shards: HashSet<u32> = finished.iter().map(|&(_, shard)| shard).collect();
     let shards = set.segments.iter().flat_map(Plan::shards);
-    let missing = shards.filter(|shard| !there.contains(shard));
-    let n_missing = u64::from(set.n_shards()).saturating_sub(there.len() as u64);
+    let missing = shards.filter(|shard| !finished_shards.contains(shard));
+    let n_missing = u64::from(set.n_shards()).saturating_sub(finished_shards.len() as u64);
     for shard in missing.take(max_findings.min(n_missing as usize)) {
         report.findings.push(not_done(shard));
     }

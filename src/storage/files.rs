@@ -118,18 +118,18 @@ pub fn read_if_exists(path: &Path) -> Result<Option<Vec<u8>>, StorageError> {
     }
 }
 
-/// Like [`read_if_exists`], for a file of at most `n_most` bytes.
+/// Like [`read_if_exists`], for a file of at most `max_bytes` bytes.
 ///
 /// # Errors
 /// Those of [`read`]; a larger file.
-pub fn read_up_to(path: &Path, n_most: u64) -> Result<Option<Vec<u8>>, StorageError> {
+pub fn read_up_to(path: &Path, max_bytes: u64) -> Result<Option<Vec<u8>>, StorageError> {
     let too_large = || {
         let source = io::Error::other("far too large for a file of its kind");
         StorageError::io("read", path, source)
     };
     match locate(&hub::local(path)?)? {
         // The response for the object gives its size.
-        Location::Object(url) => match object::get_up_to(&url, n_most) {
+        Location::Object(url) => match object::get_up_to(&url, max_bytes) {
             Ok(Some(bytes)) => Ok(Some(bytes)),
             Ok(None) => Err(too_large()),
             Err(error) if error.is_not_found() => Ok(None),
@@ -137,7 +137,7 @@ pub fn read_up_to(path: &Path, n_most: u64) -> Result<Option<Vec<u8>>, StorageEr
         },
         Location::Local(_) => match metadata_if_exists(path)? {
             None => Ok(None),
-            Some(found) if found.n_bytes > n_most => Err(too_large()),
+            Some(found) if found.n_bytes > max_bytes => Err(too_large()),
             Some(_) => read_if_exists(path),
         },
     }
@@ -147,12 +147,15 @@ pub fn read_up_to(path: &Path, n_most: u64) -> Result<Option<Vec<u8>>, StorageEr
 ///
 /// # Errors
 /// The first file that cannot be read.
-pub fn read_many(paths: &[PathBuf], n_most: u64) -> Result<Vec<Option<Vec<u8>>>, StorageError> {
+pub fn read_many(paths: &[PathBuf], max_bytes: u64) -> Result<Vec<Option<Vec<u8>>>, StorageError> {
     let urls = paths.iter().map(|path| ObjectUrl::parse(path));
     let urls: Result<Option<Vec<ObjectUrl>>, StorageError> = urls.collect();
     match urls? {
-        Some(urls) if urls.len() > 1 => object::get_many(&urls, n_most),
-        _ => paths.iter().map(|path| read_up_to(path, n_most)).collect(),
+        Some(urls) if urls.len() > 1 => object::get_many(&urls, max_bytes),
+        _ => paths
+            .iter()
+            .map(|path| read_up_to(path, max_bytes))
+            .collect(),
     }
 }
 

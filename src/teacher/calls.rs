@@ -58,9 +58,9 @@ impl CallRule {
             DeviceChoice::Auto | DeviceChoice::Cpu => (CPU_CALL_TOKENS, MAX_LOGITS_BYTES),
             _ => (DEVICE_CALL_TOKENS, MAX_DEVICE_LOGITS_BYTES),
         };
-        let bytes_a_token = u64::from(vocab_size.max(1)) * size_of::<f32>() as u64;
+        let bytes_per_token = u64::from(vocab_size.max(1)) * size_of::<f32>() as u64;
         Self {
-            call_tokens: most_tokens.min(most_bytes / bytes_a_token).max(1) as usize,
+            call_tokens: most_tokens.min(most_bytes / bytes_per_token).max(1) as usize,
             is_alone: false,
             fixed_rows: None,
             fixed_width: None,

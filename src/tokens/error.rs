@@ -82,11 +82,11 @@ pub enum TokensError {
     },
     /// A vocabulary that is too small.
     #[error(
-        "a vocabulary of {got} is too small: byte-level BPE with these special tokens needs at least {least}"
+        "a vocabulary of {got} is too small: byte-level BPE with these special tokens needs at least {min}"
     )]
     VocabTooSmall {
         /// 256 bytes and the special tokens.
-        least: u32,
+        min: u32,
         /// What was asked for.
         got: u32,
     },

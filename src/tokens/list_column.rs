@@ -232,8 +232,8 @@ fn batch_rows(builder: &Builder, mask: &ProjectionMask) -> usize {
     let n_rows = groups
         .map(|group| group.num_rows().max(0))
         .fold(0, i64::saturating_add);
-    let ids_a_row = (n_ids / n_rows.max(1)).max(1).unsigned_abs();
-    (BATCH_TOKENS / ids_a_row).clamp(1, MAX_BATCH_ROWS) as usize
+    let ids_per_row = (n_ids / n_rows.max(1)).max(1).unsigned_abs();
+    (BATCH_TOKENS / ids_per_row).clamp(1, MAX_BATCH_ROWS) as usize
 }
 
 /// The list in a row, as i64; `None` if the batch has no such column.

@@ -152,9 +152,9 @@ pub fn train_bpe(
 
 fn check_vocab_size(options: &TrainOptions) -> Result<(), TokensError> {
     let special: HashSet<_> = options.special_tokens.iter().collect();
-    let (least, got) = (N_BYTES + special.len() as u32, options.vocab_size);
-    if got < least {
-        return Err(TokensError::VocabTooSmall { least, got });
+    let (min, got) = (N_BYTES + special.len() as u32, options.vocab_size);
+    if got < min {
+        return Err(TokensError::VocabTooSmall { min, got });
     }
     if got > MAX_VOCAB {
         let most = MAX_VOCAB;
@@ -440,10 +440,7 @@ mod tests {
         let error = train(&lines(), &options(256)).unwrap_err();
         assert!(matches!(
             error,
-            TokensError::VocabTooSmall {
-                least: 257,
-                got: 256
-            }
+            TokensError::VocabTooSmall { min: 257, got: 256 }
         ));
     }
 

@@ -15,9 +15,9 @@ const N_LABEL_CELLS: usize = 31;
 pub fn bar_lines(bars: &[Bar], width: usize) -> Vec<String> {
     let n_cells = width.saturating_sub(N_LABEL_CELLS).max(8);
     let total = total_of(bars);
-    let greatest = max_of(bars);
+    let max = max_of(bars);
     let line = |bar: &Bar| {
-        let blocks = block(bar.n_values as f64 / greatest, n_cells);
+        let blocks = block(bar.n_values as f64 / max, n_cells);
         let share = percent(bar.n_values as f64 / total);
         format!("{}  {blocks} {share}", bounds(bar))
     };
@@ -26,11 +26,11 @@ pub fn bar_lines(bars: &[Bar], width: usize) -> Vec<String> {
 
 /// The whole histogram in one cell per bar; an empty bar is a blank.
 pub fn sparkline(bars: &[Bar]) -> String {
-    let greatest = max_of(bars);
+    let max = max_of(bars);
     let cell = |bar: &Bar| match bar.n_values {
         0 => ' ',
         // Rounding up keeps small bars visible.
-        n => LEVELS[(n as f64 / greatest * 8.0).ceil() as usize - 1],
+        n => LEVELS[(n as f64 / max * 8.0).ceil() as usize - 1],
     };
     bars.iter().map(cell).collect()
 }

@@ -147,12 +147,12 @@ fn score_lines(scores: &ScoreHistogram, name: &str, unit: &str) -> Vec<String> {
 /// One line per bar: the kept part filled, the dropped part hatched.
 fn bar_lines(bars: &[ScoreBar], width: usize) -> Vec<String> {
     let n_cells = width.saturating_sub(N_LABEL_CELLS).max(8) as f64;
-    let greatest = bars.iter().map(|bar| bar.n_kept + bar.n_dropped).max();
-    let greatest = greatest.unwrap_or(0).max(1) as f64;
+    let max = bars.iter().map(|bar| bar.n_kept + bar.n_dropped).max();
+    let max = max.unwrap_or(0).max(1) as f64;
     let cells = |n: u64| match n {
         0 => 0,
         // Rounding up keeps small bars visible.
-        n => (n as f64 / greatest * n_cells).ceil() as usize,
+        n => (n as f64 / max * n_cells).ceil() as usize,
     };
     let line = |bar: &ScoreBar| {
         let n_all = cells(bar.n_kept + bar.n_dropped);

@@ -27,8 +27,9 @@ pub(crate) fn write_config(dir: &Path, text: &str, is_own: bool) -> Result<(), S
     let path = dir.join("config.json");
     sweep_abandoned(dir, "config.json")?;
     create_if_absent(&path, text.as_bytes())?;
-    let there = std::fs::read(&path).map_err(|source| StorageError::io("read", &path, source))?;
-    if there != text.as_bytes() && !is_own {
+    let existing =
+        std::fs::read(&path).map_err(|source| StorageError::io("read", &path, source))?;
+    if existing != text.as_bytes() && !is_own {
         say!(
             "note: {} already exists and may belong to another model; `saltworks label` reads the maximum sequence length from it",
             path.display()

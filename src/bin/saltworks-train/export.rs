@@ -103,8 +103,8 @@ impl Args {
             let path = path.to_path_buf();
             return Err(ExportError::NotADirectory { path });
         }
-        let there = self.existing_file().filter(|_| !self.is_half_done());
-        match there.or_else(|| self.existing_onnx()) {
+        let existing = self.existing_file().filter(|_| !self.is_half_done());
+        match existing.or_else(|| self.existing_onnx()) {
             Some(path) if !self.overwrite.overwrite => Err(ExportError::AlreadyThere { path }),
             _ => Ok(()),
         }
@@ -149,8 +149,8 @@ impl Args {
 
 /// Refuses a directory that holds another model.
 fn check_is_this_model(dir: &Path, opened: &OpenedModel, params: &Params) -> Result<()> {
-    let there = read_hf(dir)?;
-    if there.params == *params && there.special == opened.special {
+    let existing = read_hf(dir)?;
+    if existing.params == *params && existing.special == opened.special {
         return Ok(());
     }
     let path = dir.to_path_buf();

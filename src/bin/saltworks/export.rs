@@ -156,8 +156,8 @@ fn write_neighbours(checkpoint: &Checkpoint, dir: &Path, overwrite: bool) -> Res
 
 fn write_tokenizer(path: &Path, bytes: &[u8], overwrite: bool) -> Result<()> {
     create_if_absent(path, bytes)?;
-    let there = std::fs::read(path).map_err(|source| StorageError::io("read", path, source))?;
-    match there == bytes {
+    let existing = std::fs::read(path).map_err(|source| StorageError::io("read", path, source))?;
+    match existing == bytes {
         true => Ok(()),
         false if overwrite => Ok(replace(path, bytes)?),
         false => Err(ExistingOutput::Tokenizer {

@@ -114,8 +114,8 @@ fn an_entry_is_named_by_all_that_decides_its_bytes() {
     assert!(names.iter().all(|name| name.len() == NAME_DIGITS));
     let again = name(of, Dialect::Standard, WeightFormat::F32);
     assert_eq!(again, names[0]);
-    for said in [["another", "{}"], ["a decoder", "{1}"]] {
-        assert_ne!(entry_name(of.into_iter(), said, OPTIONS), names[0]);
+    for texts in [["another", "{}"], ["a decoder", "{1}"]] {
+        assert_ne!(entry_name(of.into_iter(), texts, OPTIONS), names[0]);
     }
 }
 

@@ -252,8 +252,8 @@ proptest! {
         let theirs = serde_json::from_str::<serde_json::Value>(&line);
         // We accept numbers beyond f64 and lone surrogates, as Python does.
         let differs = theirs.as_ref().is_err_and(|error| {
-            let said = error.to_string();
-            ["out of range", "surrogate", "hex escape"].iter().any(|word| said.contains(word))
+            let message = error.to_string();
+            ["out of range", "surrogate", "hex escape"].iter().any(|word| message.contains(word))
         });
         prop_assert!(ours == theirs.is_ok() || differs, "{line}");
     }

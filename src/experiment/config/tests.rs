@@ -70,7 +70,7 @@ fn arms_keep_the_order_of_the_file_and_set_what_run_sets() {
 
 #[test]
 fn invalid_experiments_are_refused_by_key() {
-    for (from, to, said) in [
+    for (from, to, expected) in [
         ("seeds = [0, 1]", "seeds = []", "seeds is []"),
         ("seeds = [0, 1]", "seeds = [1, 1]", "seeds is [1, 1]"),
         ("baseline = \"b\"", "baseline = \"c\"", "baseline is c"),
@@ -116,7 +116,7 @@ fn invalid_experiments_are_refused_by_key() {
     ] {
         assert!(MINIMAL.contains(from));
         let refused = refusal(&MINIMAL.replacen(from, to, 1));
-        assert!(refused.contains(said), "{refused}");
+        assert!(refused.contains(expected), "{refused}");
     }
 }
 

@@ -24,7 +24,7 @@ fn runs_of_a_name_are_one_arm_and_the_first_arm_is_the_baseline() {
 
 #[test]
 fn unknown_runs_and_arms_are_refused() {
-    for (baseline, runs, said) in [
+    for (baseline, runs, expected) in [
         (None, &["llm"][..], "--runs is llm: expected ARM=DIR"),
         (None, &["=a"][..], "--runs is =a: expected ARM=DIR"),
         (None, &["llm="][..], "--runs is llm=: expected ARM=DIR"),
@@ -35,7 +35,7 @@ fn unknown_runs_and_arms_are_refused() {
         ),
     ] {
         let error = config(baseline, runs).unwrap_err();
-        assert!(error.to_string().contains(said), "{error}");
+        assert!(error.to_string().contains(expected), "{error}");
     }
 }
 

@@ -58,9 +58,9 @@ fn slurms_arrays_number_their_tasks_from_the_least_id() {
     let without_step = &array("3", "0", "3", "4", "1")[..4];
     assert_eq!(task(without_step), (3, 4));
     let choice = auto_of(None, &array("3", "0", "63", "64", "1")).unwrap();
-    let said = choice.source.unwrap();
-    assert!(said.contains("Slurm"), "{said}");
-    assert!(said.contains("SLURM_ARRAY_TASK_ID=3"), "{said}");
+    let message = choice.source.unwrap();
+    assert!(message.contains("Slurm"), "{message}");
+    assert!(message.contains("SLURM_ARRAY_TASK_ID=3"), "{message}");
 }
 
 #[test]
@@ -112,10 +112,10 @@ fn every_other_engine_gives_a_number_and_how_many_there_are() {
     let kubernetes = [("JOB_COMPLETION_INDEX", "5")];
     let choice = auto_of(Some(64), &kubernetes).unwrap();
     assert_eq!((choice.task.index, choice.task.count), (5, 64));
-    let said = choice.source.unwrap();
+    let message = choice.source.unwrap();
     assert!(
-        said.contains("JOB_COMPLETION_INDEX=5, --tasks=64"),
-        "{said}"
+        message.contains("JOB_COMPLETION_INDEX=5, --tasks=64"),
+        "{message}"
     );
     let message = refused(None, &kubernetes);
     assert!(message.contains("--tasks N"), "{message}");

@@ -215,10 +215,11 @@ impl Job<'_> {
             let mut row = row?;
             row.rank = places.next_of(row.group);
             let group = read.groups.get(row.group);
-            let (n_most, n_most_tokens) = limits(self.policy.amount, group.n_documents);
+            let (max_documents, max_tokens) = limits(self.policy.amount, group.n_documents);
             let n_tokens = group.n_tokens_kept.saturating_add(row.n_tokens);
             // After the first that exceeds the amount, no more of the group are kept.
-            row.kept = row.rank == group.n_kept && row.rank < n_most && n_tokens <= n_most_tokens;
+            row.kept =
+                row.rank == group.n_kept && row.rank < max_documents && n_tokens <= max_tokens;
             if row.kept {
                 group.n_kept += 1;
                 group.n_tokens_kept = n_tokens;

@@ -326,7 +326,7 @@ fn entry(name: &str, file: Option<&RepoFile>) -> Entry {
 fn listed(sibling: Sibling, commit: &str) -> (String, RepoFile) {
     let name = sibling.rfilename;
     let sha256 = sibling.lfs.and_then(|lfs| lfs.sha256);
-    let untold = || {
+    let unlisted = || {
         let hash = blake3::hash(format!("{commit}/{name}").as_bytes());
         Contents::Unlisted(hash.to_hex()[..40].to_owned())
     };
@@ -334,7 +334,7 @@ fn listed(sibling: Sibling, commit: &str) -> (String, RepoFile) {
     let contents = match (sha256, sibling.blob_id, sibling.size) {
         (Some(hash), ..) if is_hex(&hash, 64) => Contents::Large(hash),
         (None, Some(hash), Some(n_bytes)) if is_hex(&hash, 40) => Contents::Git(hash, n_bytes),
-        _ => untold(),
+        _ => unlisted(),
     };
     let (n_bytes, contents) = (sibling.size, Some(contents));
     (name, RepoFile { n_bytes, contents })

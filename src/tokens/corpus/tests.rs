@@ -524,12 +524,12 @@ fn wide_ids_without_a_header_are_read_by_their_type_and_refused_without_it() {
             let wanted = format!("pass --dtype {}", dtype.name());
             assert!(error.to_string().contains(&wanted), "{error}");
             // The option wins, but with a note.
-            let said = TokenCorpus::open(&path, &with_dtype(Dtype::U16)).unwrap();
-            assert!(said.check_ids(0..said.n_tokens(), 64).is_ok());
+            let corpus = TokenCorpus::open(&path, &with_dtype(Dtype::U16)).unwrap();
+            assert!(corpus.check_ids(0..corpus.n_tokens(), 64).is_ok());
             assert!(
-                said.notes()[0].contains("every second id"),
+                corpus.notes()[0].contains("every second id"),
                 "{:?}",
-                said.notes()
+                corpus.notes()
             );
         }
     }

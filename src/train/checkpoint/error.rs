@@ -19,14 +19,14 @@ pub enum CheckpointError {
         remedy: String,
     },
     /// The requested checkpoint is missing.
-    #[error("there is no checkpoint step-{step} in {}: {there}", dir.display())]
+    #[error("there is no checkpoint step-{step} in {}: {existing}", dir.display())]
     NotFound {
         /// Where it was looked for.
         dir: PathBuf,
         /// Requested step.
         step: u64,
         /// The existing ones, as text.
-        there: String,
+        existing: String,
     },
     /// A checkpoint whose contents do not match its own files or the configuration.
     #[error("the checkpoint {} does not match: {what} is {got}, expected {expected}; {remedy}", dir.display())]

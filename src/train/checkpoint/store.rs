@@ -128,7 +128,7 @@ impl CheckpointStore {
         match exists(&dir)? {
             true => Ok(dir),
             false => Err(CheckpointError::NotFound {
-                there: list(&self.steps()?),
+                existing: list(&self.steps()?),
                 dir: self.dir.clone(),
                 step,
             }),

@@ -279,7 +279,7 @@ fn validation_file_options(config: &RunConfig) -> OpenOptions {
 fn token_options(config: &RunConfig, path: &Path, options: OpenOptions) -> TokenOptions {
     TokenOptions {
         path: path.to_path_buf(),
-        options,
+        open_options: options,
         view: view_of(config),
         seed: config.train.seed,
     }

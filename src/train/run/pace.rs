@@ -202,8 +202,8 @@ mod tests {
 
     #[test]
     fn the_peak_is_measured_again_and_mfu_is_at_most_one() {
-        let (n_probes, there) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(4e9)));
-        let (count, now) = (Rc::clone(&n_probes), Rc::clone(&there));
+        let (n_probes, peak_flops) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(4e9)));
+        let (count, now) = (Rc::clone(&n_probes), Rc::clone(&peak_flops));
         let mut peak = Peak::new(move || {
             count.set(count.get() + 1);
             now.get()
@@ -215,10 +215,10 @@ mod tests {
         peak.observe_after(moment, 5e9);
         assert_eq!((n_probes.get(), peak.share(5e9)), (1, 1.0));
         // The neighbour is gone.
-        there.set(10e9);
+        peak_flops.set(10e9);
         peak.observe_after(MIN_PROBE_INTERVAL, 6e9);
         assert_eq!((n_probes.get(), peak.share(6e9)), (2, 0.6));
-        there.set(20e9);
+        peak_flops.set(20e9);
         peak.observe_after(PROBE_INTERVAL, 6e9);
         assert_eq!((n_probes.get(), peak.share(6e9)), (3, 0.3));
         assert_eq!(peak.share(30e9), 1.0);

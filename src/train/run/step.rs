@@ -429,16 +429,16 @@ mod tests {
         let (open, _) = go(&gated(&policy, None, 2));
         assert_eq!(open.losses.n_learnt, open.losses.n);
         // Of three excesses floor(0.4 * 3) = 1 is cut, so the threshold is the second one.
-        let least = open.least_excess.unwrap();
+        let threshold = open.least_excess.unwrap();
         let ((sums, norm), (parts, of_parts)) = (
-            go(&gated(&policy, Some(least), 2)),
-            go(&gated(&policy, Some(least), 1)),
+            go(&gated(&policy, Some(threshold), 2)),
+            go(&gated(&policy, Some(threshold), 1)),
         );
         assert_eq!((sums.losses.n, sums.losses.n_learnt), (6.0, 5.0));
         assert_eq!(sums.grad_factor(), 6.0 / 5.0);
         assert!((sums.losses.loss - parts.losses.loss).abs() < 1e-5);
         assert!((norm - of_parts).abs() < 1e-5 * norm, "{norm} {of_parts}");
-        let moved = sums.least_excess.unwrap() - least;
+        let moved = sums.least_excess.unwrap() - threshold;
         assert!(moved.abs() < 1e-5, "cut positions count too: {moved}");
         // Nothing but the cut position is missing from the loss of an ungated step.
         let cut = open.losses.loss - sums.losses.loss;

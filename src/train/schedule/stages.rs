@@ -144,11 +144,11 @@ impl StagePlan {
 
     /// Maximum steps that read the token corpus: all after the shortest stage 1.
     pub fn max_token_steps(&self) -> u64 {
-        let least = match &self.auto {
+        let min_labelled_steps = match &self.auto {
             Some(auto) => auto.min_steps().min(self.steps),
             None => self.max_labelled_steps(),
         };
-        self.steps - least
+        self.steps - min_labelled_steps
     }
 
     /// Whether any step learns from the teacher, or only from the positions that its labels leave.

@@ -128,15 +128,15 @@ fn existing_selection(path: Option<&Path>) -> Option<PathBuf> {
 impl Costs {
     fn of(config: &RunConfig, demand: LabelDemand, estimate: &Estimate, n_runs: u64) -> Self {
         let plan = &estimate.plan;
-        let there = plan.n_sequences();
-        let mean_targets = plan.sequences.n_targets as f64 / there as f64;
+        let n_available = plan.n_sequences();
+        let mean_targets = plan.sequences.n_targets as f64 / n_available as f64;
         let tokens_of = |n_sequences: u64| (n_sequences as f64 * mean_targets).round() as u64;
         let n_tokens = tokens_of(demand.n_sequences);
         let n_live = tokens_of(demand.n_seen).saturating_mul(n_runs);
         let n_rows = config.train.micro_batch_size() as u64 * u64::from(plan.sequences.seq_len);
         Costs {
             demand,
-            n_sequences_there: there,
+            n_sequences_there: n_available,
             n_runs,
             n_tokens,
             tokens_per_s: estimate.tokens_per_s,
@@ -216,11 +216,11 @@ impl Costs {
 
     /// Says if there are too few sequences.
     fn shortage(&self) -> Option<String> {
-        let (needed, there) = (self.demand.n_sequences, self.n_sequences_there);
-        (there < needed).then(|| {
+        let (needed, n_available) = (self.demand.n_sequences, self.n_sequences_there);
+        (n_available < needed).then(|| {
             format!(
                 "\nwarning: only {} of the {} sequences exist: use a longer corpus or range, raise data.label_epochs, or lower kd.n_kd",
-                HumanCount(there),
+                HumanCount(n_available),
                 HumanCount(needed)
             )
         })

@@ -162,10 +162,10 @@ fn bands(arm: &Drawn<'_>, y: &RangeInclusive<f64>) -> Vec<Shape> {
         .split(|ends| !inside(ends))
         .filter(|part| part.len() > 1);
     let band = |part: &[(Point, Point)]| {
-        let there = part.iter().map(|ends| ends.1);
+        let top = part.iter().map(|ends| ends.1);
         let back = part.iter().rev().map(|ends| ends.0);
         let paint = Paint::Arm(arm.curve.slot);
-        Shape::new(Kind::Area, there.chain(back).collect(), 0.0, paint).opacity(0.16)
+        Shape::new(Kind::Area, top.chain(back).collect(), 0.0, paint).opacity(0.16)
     };
     let has_band = arm.curve.seeds.len() > 1;
     parts.filter(|_| has_band).map(band).collect()

@@ -72,10 +72,10 @@ fn data(lines: &[Line<'_>]) -> Data {
 }
 
 fn line_of<'a>(comparison: &Comparison<'_>, arm: &'a Arm<'a>) -> Line<'a> {
-    let n_most = arm.data.runs.iter().map(|run| run.branches.len()).max();
+    let n_branches_max = arm.data.runs.iter().map(|run| run.branches.len()).max();
     let whole = arm.data.runs.iter().filter_map(|run| {
         let target = comparison.target(run.seed)?;
-        (Some(run.branches.len()) == n_most).then_some((run, (run.seed, target)))
+        (Some(run.branches.len()) == n_branches_max).then_some((run, (run.seed, target)))
     });
     let (runs, targets): (Vec<&RunResults>, Vec<(u64, f64)>) = whole.unzip();
     let shares = runs.first().map_or(&[][..], |run| run.branches.as_slice());

@@ -98,13 +98,13 @@ proptest! {
         excesses in prop::collection::vec(-9_i8..9, 1..60), fraction in 0.01_f64..0.99,
     ) {
         let excesses: Vec<f32> = excesses.into_iter().map(|e| f32::from(e) / 4.0).collect();
-        let least = least_excess(excesses.clone(), fraction).unwrap();
-        let n_below = excesses.iter().filter(|&&excess| excess < least).count();
+        let threshold = least_excess(excesses.clone(), fraction).unwrap();
+        let n_below = excesses.iter().filter(|&&excess| excess < threshold).count();
         let n_cut = (fraction * excesses.len() as f64).floor() as usize;
         prop_assert!(n_below <= n_cut);
         let mut sorted = excesses;
         sorted.sort_unstable_by(f32::total_cmp);
-        prop_assert_eq!(least, sorted[n_cut]);
+        prop_assert_eq!(threshold, sorted[n_cut]);
     }
 }
 
