@@ -7,7 +7,7 @@ mod support;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use support::process::{self, wait_until_sigterm_is_heard};
+use support::process::{self, wait_until_sigterm_is_handled};
 use support::{Inputs, fail_with, saltworks, snapshot, succeed, text};
 
 const USAGE: i32 = 2;
@@ -423,7 +423,7 @@ fn signalled(command: &mut Command, signal: i32) -> Option<i32> {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    wait_until_sigterm_is_heard(&mut child);
+    wait_until_sigterm_is_handled(&mut child);
     process::signal(&child, signal);
     child.wait().unwrap().code()
 }

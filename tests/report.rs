@@ -8,7 +8,7 @@ mod markup;
 mod process;
 
 use markup::{check_is_alone, check_markup, linked_file, text_of};
-use process::{signal, wait_until_sigterm_is_heard};
+use process::{signal, wait_until_sigterm_is_handled};
 use saltworks::experiment::report::{
     ArmSample, ReportError, ReportInputs, Samples, read_results, render, write,
 };
@@ -591,7 +591,7 @@ fn sigterm_ends_a_report_as_interrupted() {
     assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
     let mut command = Command::new(env!("CARGO_BIN_EXE_saltworks-train"));
     let mut child = command.arg("report").arg(dir.path()).spawn().unwrap();
-    wait_until_sigterm_is_heard(&mut child);
+    wait_until_sigterm_is_handled(&mut child);
     signal(&child, libc::SIGTERM);
     assert_eq!(child.wait().unwrap().code(), Some(75));
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);

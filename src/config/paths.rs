@@ -118,7 +118,7 @@ pub(super) fn place_elsewhere(table: &mut Table) -> Option<(String, PlaceError)>
 }
 
 /// `path` as it is named from `dir`, so that a file in `dir` can say it; an absolute one stays so.
-pub(super) fn seen_from(dir: &Path, path: &Path) -> PathBuf {
+pub(super) fn relative_to(dir: &Path, path: &Path) -> PathBuf {
     if path.is_absolute() || is_url(path) {
         return path.to_owned();
     }
@@ -232,7 +232,10 @@ mod tests {
             ("a", "/x/y", "/x/y"),
             ("a", "s3://b/x", "s3://b/x"),
         ] {
-            assert_eq!(seen_from(Path::new(dir), Path::new(path)), Path::new(seen));
+            assert_eq!(
+                relative_to(Path::new(dir), Path::new(path)),
+                Path::new(seen)
+            );
         }
     }
 }

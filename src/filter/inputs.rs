@@ -31,7 +31,7 @@ pub(super) fn match_inputs(
     let exact: Vec<Option<PathBuf>> = files.iter().map(|file| finder.take_same(file)).collect();
     let mut found = Vec::with_capacity(files.len());
     for (file, exact) in files.iter().zip(exact) {
-        let path = exact.or_else(|| finder.take_alike(file));
+        let path = exact.or_else(|| finder.take_best_match(file));
         let path = path.ok_or_else(|| FilterError::MissingInput {
             origin: file.path.clone(),
             n_expected: files.len(),
@@ -77,7 +77,7 @@ impl<'a> Finder<'a> {
     }
 
     /// The path with the most components in common at the end.
-    fn take_alike(&mut self, file: &InputFile) -> Option<PathBuf> {
+    fn take_best_match(&mut self, file: &InputFile) -> Option<PathBuf> {
         let alike = |path: &Path| n_same_at_end(path, Path::new(&file.path));
         let candidates = self.by_name.get(&name_of(&file.path))?;
         let most = candidates.iter().map(|path| alike(path)).max()?;

@@ -69,8 +69,8 @@ impl LabelInputs {
             teacher.set_calls(calls);
             Ok(reduced(teacher)?)
         });
-        let undivided = undivided(config, &corpus);
-        let notes = corpus.notes().iter().chain(&undivided);
+        let no_boundaries_note = no_boundaries_note(config, &corpus);
+        let notes = corpus.notes().iter().chain(&no_boundaries_note);
         let notes = notes.chain(&provenance.notes).chain(&note);
         let notes = notes.chain(&model.notes).cloned().collect();
         Ok(Self {
@@ -235,7 +235,7 @@ pub(super) fn open_corpus(config: &LabelConfig) -> Result<TokenCorpus, LabelErro
 }
 
 /// A note on `document` packing of a file without document boundaries.
-fn undivided(config: &LabelConfig, corpus: &TokenCorpus) -> Option<String> {
+fn no_boundaries_note(config: &LabelConfig, corpus: &TokenCorpus) -> Option<String> {
     let is_whole = !corpus.format().has_document_boundaries() && config.options.eod.is_none();
     (is_whole && config.options.packing == Packing::Document).then(|| {
         format!(

@@ -161,7 +161,7 @@ impl Environment<'_> {
     fn number(&self, name: &'static str) -> Result<Option<u32>, LabelError> {
         let parsed = |value: String| {
             let parsed = value.parse();
-            parsed.map_err(|_| unlike(name, &value, "a whole number from 0"))
+            parsed.map_err(|_| unexpected_value(name, &value, "a whole number from 0"))
         };
         self.text(name).map(parsed).transpose()
     }
@@ -184,7 +184,7 @@ impl Environment<'_> {
         let own = own.flatten();
         let count = match (own, self.n_tasks) {
             (Some(own), Some(n)) if own != n => return Err(self.other_count(pair, own)),
-            (own, n_tasks) => own.or(n_tasks).ok_or_else(|| uncounted(pair, index))?,
+            (own, n_tasks) => own.or(n_tasks).ok_or_else(|| missing_count(pair, index))?,
         };
         let (index_name, count_name) = (pair.index, pair.count.filter(|_| own.is_some()));
         let count_name = count_name.unwrap_or("--tasks");
@@ -320,7 +320,7 @@ fn engine_task(
     }
 }
 
-fn uncounted(pair: &Pair, index: u32) -> LabelError {
+fn missing_count(pair: &Pair, index: u32) -> LabelError {
     let expected = match pair.count {
         Some(count) => format!("{count} as well as {}, or --tasks N", pair.index),
         None => format!("--tasks N as well as {}: the Job's completions", pair.index),
@@ -332,7 +332,7 @@ fn uncounted(pair: &Pair, index: u32) -> LabelError {
     )
 }
 
-fn unlike(name: &str, value: &str, expected: &str) -> LabelError {
+fn unexpected_value(name: &str, value: &str, expected: &str) -> LabelError {
     LabelError::option("--task", expected, format!("auto, and {name} is {value:?}"))
 }
 

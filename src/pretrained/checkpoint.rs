@@ -101,7 +101,7 @@ impl Checkpoint {
         let file = self.tensors.file_of(&source.tensor);
         let mut row = rows.start;
         while row < rows.end {
-            let n_rows = source.n_together(row).min(rows.end - row);
+            let n_rows = source.n_contiguous_rows(row).min(rows.end - row);
             let start = source.row(row) * row_len;
             let range = start..start + n_rows * row_len;
             file.append(&source.tensor, &source.shape, range, values)?;

@@ -126,7 +126,7 @@ impl FileDecoder {
                 let Some(column) = self.column_of(chunk.column_path().parts()) else {
                     continue;
                 };
-                let most = expected.saturating_mul(most_values_of_a_row(plan, column.shape));
+                let most = expected.saturating_mul(max_values_per_row(plan, column.shape));
                 if n_values > most {
                     let what = format!("values of {} in row group {i}", chunk.column_path());
                     self.expect(&what, most, n_values)?;
@@ -283,7 +283,7 @@ impl FileDecoder {
 }
 
 /// Most values that a column of this shape can have in a row; an empty list counts as one.
-fn most_values_of_a_row(plan: &Plan, shape: Shape) -> u64 {
+fn max_values_per_row(plan: &Plan, shape: Shape) -> u64 {
     let t = u64::from(plan.sequences.seq_len);
     let signals = &plan.signals;
     let most = match shape {

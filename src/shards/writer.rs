@@ -236,7 +236,7 @@ fn remove_broken(
     if is_whole && claim.is_none() {
         return expect_same_bytes(path, sidecar, ours, claim);
     }
-    Ok(storage::remove_if_still(path, &before)?)
+    Ok(storage::remove_if_unchanged(path, &before)?)
 }
 
 fn expect_same_bytes(

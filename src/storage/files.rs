@@ -390,7 +390,7 @@ pub fn identity(path: &Path) -> Result<Option<Identity>, StorageError> {
 ///
 /// # Errors
 /// [`StorageError`] with the path.
-pub fn remove_if_still(path: &Path, before: &Identity) -> Result<(), StorageError> {
+pub fn remove_if_unchanged(path: &Path, before: &Identity) -> Result<(), StorageError> {
     match identity(path)? {
         Some(now) if now == *before => remove_file(path),
         _ => Ok(()),

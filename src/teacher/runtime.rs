@@ -154,7 +154,7 @@ fn look_in(
         note(&place.folder, "not there".to_owned());
         return None;
     };
-    if let Some(reason) = place.why_passed_over(&path) {
+    if let Some(reason) = place.why_skipped(&path) {
         note(&path, reason);
         return None;
     }

@@ -48,7 +48,7 @@ impl Place {
     }
 
     /// Why its `library` is not loaded; `None` if it is.
-    pub(super) fn why_passed_over(&self, library: &Path) -> Option<String> {
+    pub(super) fn why_skipped(&self, library: &Path) -> Option<String> {
         if self.is_chosen {
             return None;
         }

@@ -52,7 +52,7 @@ pub fn wait_for(path: &Path, child: &mut Child) {
 }
 
 /// Waits until the child handles SIGTERM itself.
-pub fn wait_until_sigterm_is_heard(child: &mut Child) {
+pub fn wait_until_sigterm_is_handled(child: &mut Child) {
     let status = format!("/proc/{}/status", child.id());
     wait_until(child, "SIGTERM was handled", || {
         let status = std::fs::read_to_string(&status).unwrap();

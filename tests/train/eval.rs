@@ -1,7 +1,7 @@
 //! `saltworks-train eval`, `export` and `generate` as a user runs them, against the slow forward pass.
 
 use crate::llama;
-use crate::support::process::{signal, wait_until_sigterm_is_heard};
+use crate::support::process::{signal, wait_until_sigterm_is_handled};
 use crate::support::{self, fail_with, snapshot, succeed, text};
 use saltworks::train::export::{SpecialIds, write_hf};
 use saltworks::train::model::{ModelSpec, Params};
@@ -576,7 +576,7 @@ fn sigterm_ends_an_export_as_interrupted_and_leaves_nothing() {
     export.arg("--output").arg(place.path("out"));
     export.arg("--tokenizer").arg(place.path("pipe"));
     let mut child = export.spawn().unwrap();
-    wait_until_sigterm_is_heard(&mut child);
+    wait_until_sigterm_is_handled(&mut child);
     signal(&child, libc::SIGTERM);
     // It goes on once it has what it waits for, and finds that it is to stop.
     let status = loop {

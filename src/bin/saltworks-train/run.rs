@@ -62,7 +62,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let config = read(&args)?;
     if args.dry_run {
         let prepared = run::prepare(&config)?;
-        if let Some(refused) = prepared.refused_by_output() {
+        if let Some(refused) = prepared.output_error() {
             say!("note: this run would not start: {refused}");
         }
         print_overview(&prepared.overview());

@@ -2,8 +2,8 @@
 
 use super::progress::show_graph;
 use crate::common::arguments::{Json, OUTPUT, Overwrite};
-use crate::common::beside::{check_file_name, create_parent_dir, write_config};
 use crate::common::exit::Result;
+use crate::common::model_files::{check_file_name, create_parent_dir, write_config};
 use crate::common::print::{self, out};
 use indicatif::BinaryBytes;
 use saltworks::checkpoint_graph::{GraphObserver, config_json, export_checkpoint};

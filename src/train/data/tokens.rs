@@ -58,7 +58,7 @@ impl Excluded {
     }
 
     /// The `i`-th seq_id that is not excluded.
-    fn nth_other(&self, i: u64) -> u64 {
+    fn nth_included(&self, i: u64) -> u64 {
         i + self.n_others_before.partition_point(|&before| before <= i) as u64
     }
 }
@@ -274,7 +274,7 @@ pub struct TokenOrder {
 impl TokenOrder {
     /// The seq_id at position `idx`, which must be below `n_available`.
     pub fn seq_id(&self, idx: u64) -> u64 {
-        self.excluded.nth_other(self.permutation.index_at(idx))
+        self.excluded.nth_included(self.permutation.index_at(idx))
     }
 }
 

@@ -143,15 +143,15 @@ pub fn model_identity(dir: &Path) -> Result<String, StorageError> {
 /// # Errors
 /// [`ExportError::Changed`], naming the file; a seal that cannot be parsed.
 pub fn check_sealed(dir: &Path) -> Result<(), ExportError> {
-    check_some(dir, &READ)
+    check_files_sealed(dir, &READ)
 }
 
 /// The same for `config.json` only.
 pub(super) fn check_sealed_config(dir: &Path) -> Result<(), ExportError> {
-    check_some(dir, &[CONFIG_JSON])
+    check_files_sealed(dir, &[CONFIG_JSON])
 }
 
-fn check_some(dir: &Path, names: &[&str]) -> Result<(), ExportError> {
+fn check_files_sealed(dir: &Path, names: &[&str]) -> Result<(), ExportError> {
     match ModelSeal::read(dir)? {
         Some(seal) => seal.check(dir, names),
         None => Ok(()),

@@ -458,7 +458,7 @@ fn is_cut(stats: Stats, student_nll: f64, case: &Case) -> bool {
 }
 
 /// Midpoint of the two excesses around the gate's fraction, by the reference.
-fn border_of_excess(golden: &Golden, case: &Case) -> f32 {
+fn reference_excess_threshold(golden: &Golden, case: &Case) -> f32 {
     let counted = golden.positions.iter().filter(|p| p.weight > 0.0);
     let mut excesses: Vec<f64> = counted
         .filter_map(|p| Some(nll_of(golden, p) + stats_of(p, case)?.target_logprob))
@@ -577,7 +577,7 @@ fn made() -> Golden {
         .iter()
         .map(|case| {
             let cuts = case.gate == Gate::Excess && case.gate_excess == GateExcess::Cut;
-            cuts.then(|| border_of_excess(&golden, case))
+            cuts.then(|| reference_excess_threshold(&golden, case))
         })
         .collect();
     for (case, threshold) in golden.cases.iter_mut().zip(thresholds) {

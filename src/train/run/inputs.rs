@@ -136,7 +136,7 @@ impl Inputs {
     /// Too few sequences for the steps; labels and corpus that do not match.
     pub fn loader(&self, position: LoaderPosition) -> Result<Loader, DataError> {
         let stages = Stages {
-            labelled_steps: self.stages.labelled_steps_set_aside(),
+            labelled_steps: self.stages.labelled_steps_reserved(),
             token_steps: self.stages.max_token_steps(),
             batch_size: self.config.train.batch_size,
             label_epochs: self.config.data.label_epochs(),

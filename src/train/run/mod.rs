@@ -144,7 +144,7 @@ impl Prepared {
     }
 
     /// Why a new run could not start in its output directory as it is now; a resumed run may.
-    pub fn refused_by_output(&self) -> Option<TrainError> {
+    pub fn output_error(&self) -> Option<TrainError> {
         directory::refuse_existing_output(&self.inputs.config.output).err()
     }
 

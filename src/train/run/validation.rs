@@ -6,7 +6,7 @@ use super::step::mean;
 use crate::tokens::SequenceView;
 use crate::train::batch::{LossSums, PositionScore};
 use crate::train::data::{DataError, TokenSource};
-use crate::train::eval::evenly_spread;
+use crate::train::eval::evenly_spaced;
 use crate::train::example::Example;
 use crate::train::loss::targets_of;
 use crate::train::model::Network;
@@ -38,7 +38,7 @@ impl<'a> Validation<'a> {
         let n_wanted = config.eval.sequences;
         let n = if n_wanted == 0 { view.len() } else { n_wanted };
         Self {
-            seq_ids: evenly_spread(view.len(), n).collect(),
+            seq_ids: evenly_spaced(view.len(), n).collect(),
             view,
             micro_batch_size: config.train.micro_batch_size(),
             mask_document_borders: config.data.mask_document_borders,

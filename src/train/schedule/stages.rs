@@ -135,7 +135,7 @@ impl StagePlan {
     /// Number of steps whose labelled sequences are excluded from the token corpus: the maximum that read
     /// labels. With `auto`, `n_full`, as in the run that a branch belongs to even if the branch ends during
     /// stage 1, so that both read the same corpus.
-    pub fn labelled_steps_set_aside(&self) -> u64 {
+    pub fn labelled_steps_reserved(&self) -> u64 {
         match self.auto {
             Some(_) => self.n_full,
             None => self.max_labelled_steps(),

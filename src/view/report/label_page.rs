@@ -12,7 +12,7 @@ use super::teacher::{TeacherNotes, teacher_figure, teacher_text};
 use super::text::text_section;
 use crate::page::{
     Figure, PAGE_NAME, Page, Section, cells, check_replaceable, escape, facts, fixed, grouped,
-    paragraph, percent, replace, short, table, tiles, upper_first, warnings,
+    paragraph, percent, replace, short, table, tiles, uppercase_first, warnings,
 };
 use crate::shards::{LabelSet, Manifest};
 use crate::storage::{self, resolved_path};
@@ -186,7 +186,7 @@ fn warnings_of(
     }
     let spelling = documents.and_then(|documents| documents.index.spelling);
     let note = spelling.and_then(|spelling| spelling.note());
-    found.extend(note.map(|note| upper_first(&note) + "."));
+    found.extend(note.map(|note| uppercase_first(&note) + "."));
     let held_out = teacher.held_out.as_ref();
     if let Some(margin) = held_out.and_then(|held_out| held_out.auto_margin) {
         found.push(format!(

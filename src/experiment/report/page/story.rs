@@ -5,7 +5,7 @@ use super::contents::Contents;
 use crate::experiment::OverSeeds;
 use crate::page::{
     NONE, Section, arm_name, cells, escape, fixed, grouped, paragraph, percent, short, signed,
-    table, tiles, upper_first, value_cell, warnings,
+    table, tiles, uppercase_first, value_cell, warnings,
 };
 
 /// The size of the experiment.
@@ -37,7 +37,7 @@ pub(super) fn section(contents: &Contents<'_>) -> Option<Section> {
     let warning_texts: Vec<String> = contents
         .warnings
         .iter()
-        .map(|text| upper_first(text))
+        .map(|text| uppercase_first(text))
         .collect();
     let sentences: String = sentences(comparison).iter().map(|s| paragraph(s)).collect();
     let body = warnings(&warning_texts)
@@ -51,7 +51,7 @@ pub(super) fn section(contents: &Contents<'_>) -> Option<Section> {
 /// The results as sentences.
 fn sentences(comparison: &Comparison<'_>) -> Vec<String> {
     let base = the_baseline(comparison);
-    let mut sentences = vec![what_was_done(comparison)];
+    let mut sentences = vec![run_summary(comparison)];
     match comparison.baseline().and_then(Arm::nll) {
         Some(nll) => sentences.push(best_sentence(comparison, nll)),
         None => sentences.push(format!(
@@ -76,7 +76,7 @@ fn the_baseline(comparison: &Comparison<'_>) -> String {
     }
 }
 
-fn what_was_done(comparison: &Comparison<'_>) -> String {
+fn run_summary(comparison: &Comparison<'_>) -> String {
     let results = comparison.results;
     let tokens = short(results.n_steps as f64 * results.tokens_per_step as f64);
     let n_ways = match results.arms.len() {
@@ -109,7 +109,7 @@ fn best_sentence(comparison: &Comparison<'_>, baseline: &OverSeeds) -> String {
     };
     let ends = format!(
         "{} ends at {}{spread}",
-        upper_first(&base),
+        uppercase_first(&base),
         baseline.text(3)
     );
     match best(comparison) {

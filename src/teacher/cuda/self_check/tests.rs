@@ -110,13 +110,13 @@ fn ranks_are_compared_only_where_the_kept_ids_agree() {
     device.positions.target_rank_t[0] += 5;
     device.positions.target_rank_t[1] += 5;
     device.positions.topk_ids_tk.swap(4, 5);
-    assert!(!ranks_are_far(
+    assert!(!ranks_differ(
         &device.positions,
         &host.positions,
         config().top_k
     ));
     device.positions.topk_ids_tk.swap(4, 5);
-    assert!(ranks_are_far(
+    assert!(ranks_differ(
         &device.positions,
         &host.positions,
         config().top_k
