@@ -237,7 +237,7 @@ fn read_segments_to_extend(dir: &Path) -> Result<Vec<Plan>, ShardsError> {
         match storage::remove_abandoned(path)? {
             Abandoned::Removed => {}
             // Another task is writing it, or has removed it.
-            Abandoned::InWork => std::thread::sleep(wait),
+            Abandoned::InUse => std::thread::sleep(wait),
             Abandoned::Unknown => {
                 std::thread::sleep(wait.max(STALE_PLAN_AFTER));
                 if storage::read(path).ok() == before {

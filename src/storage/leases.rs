@@ -106,7 +106,7 @@ pub(super) fn leased(cache: &Path) -> Result<Option<HashSet<String>>, StorageErr
         match remove_abandoned(&path)? {
             Abandoned::Removed => continue,
             Abandoned::Unknown => return Ok(None),
-            Abandoned::InWork => {}
+            Abandoned::InUse => {}
         }
         match std::fs::read_to_string(&path) {
             Ok(text) => names.extend(names_in(&text)),

@@ -95,9 +95,9 @@ struct Reduction {
     float draw_inv_tau;
     u32 stride;
     u32 vocab_size;                   // at most the stride
-    u32 top_k;                        // at most vocab_size and GREATEST_K
+    u32 top_k;                        // at most vocab_size and MAX_K
     u32 n_temperatures;
-    u32 n_draws;                      // at most GREATEST_K
+    u32 n_draws;                      // at most MAX_K
 };
 
 union Memory {
