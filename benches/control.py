@@ -17,7 +17,7 @@ import onnxruntime
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-ROWS_A_GROUP = 64
+ROWS_PER_GROUP = 64
 
 
 def main():
@@ -37,7 +37,7 @@ def main():
         rows = []
         for first in range(0, len(sequences), args.batch_rows):
             rows += label(session, sequences[first : first + args.batch_rows], args.top_k)
-            if len(rows) >= ROWS_A_GROUP:
+            if len(rows) >= ROWS_PER_GROUP:
                 write(writer, schema, rows)
                 rows = []
         if rows:

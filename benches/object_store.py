@@ -73,7 +73,7 @@ def labelled(teacher: Path, corpus: Path, n: int, output: str | Path, *, env: di
     return run([PROGRAMS / "saltworks", "label", "--teacher", teacher, "--tokens", corpus, *options], env).clock
 
 
-def steps_a_second(metrics: Path) -> float:
+def steps_per_second(metrics: Path) -> float:
     """Over all steps but the first."""
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
     steps = [line for line in lines if line["kind"] == "train"]
@@ -106,7 +106,7 @@ def compare(corpus: Path, n_rounds: int, at: Path, env: dict[str, str]) -> None:
         for idx in (0, 1) if turn % 2 == 0 else (1, 0):
             data = {**tokenizer, "labels": str(sets[idx])}
             output = train(at, f"run-{turn}-{idx}", STUDENT, N_STEPS, data, env=env)
-            rates[idx].append(steps_a_second(output / "metrics.jsonl"))
+            rates[idx].append(steps_per_second(output / "metrics.jsonl"))
     print_ratio("train, S3 over local", "steps/s", *rates)
 
 

@@ -122,10 +122,10 @@ fn trial(model: &Path, threads: usize) {
     let mut teacher = open(model, threads, SEQ_LENS[0]);
     let ids: Vec<u32> = (0..SEQ_LENS[0]).map(|i| i * 7919 % 50_000).collect();
     let started = Instant::now();
-    let misfits = teacher
+    let problems = teacher
         .examine(&[&ids, &ids], u32::MAX)
         .expect("the teacher runs");
-    assert!(misfits.is_empty(), "{misfits:?}");
+    assert!(problems.is_empty(), "{problems:?}");
     println!(
         "trial of the teacher {:.2} s",
         started.elapsed().as_secs_f64()

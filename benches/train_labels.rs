@@ -28,7 +28,7 @@ const SEQ_LEN: u32 = 256;
 const BATCH: usize = 8;
 const TOP_K: u32 = 64;
 const N_ROUNDS: usize = 7;
-const STEPS_A_BLOCK: usize = 6;
+const STEPS_PER_BLOCK: usize = 6;
 
 fn main() {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -38,7 +38,7 @@ fn main() {
     let pool = pool.expect("threads can be started");
     for vocab_size in [8192, 32_000] {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let n_steps = (N_ROUNDS + 1) * STEPS_A_BLOCK;
+        let n_steps = (N_ROUNDS + 1) * STEPS_PER_BLOCK;
         make_labels(dir.path(), vocab_size, n_steps * BATCH, threads);
         pool.install(|| compare(dir.path(), vocab_size as usize, threads));
     }
@@ -85,14 +85,14 @@ fn compare(dir: &Path, vocab_size: usize, threads: usize) {
     let mut loaders = [loader(dir, Kind::Ce), loader(dir, Kind::Kd)];
     let mut block = |kind: Kind, trainer: &mut Trainer| {
         let began = Instant::now();
-        for _ in 0..STEPS_A_BLOCK {
+        for _ in 0..STEPS_PER_BLOCK {
             let examples = match kind {
                 Kind::Ce => loaders[0].next_tokens(),
                 Kind::Kd => loaders[1].next_labelled(),
             };
             trainer.step(&examples.expect("the loader gives the step"), kind);
         }
-        began.elapsed().as_secs_f64() / STEPS_A_BLOCK as f64
+        began.elapsed().as_secs_f64() / STEPS_PER_BLOCK as f64
     };
     block(Kind::Ce, &mut trainer);
     block(Kind::Kd, &mut trainer);
@@ -122,7 +122,7 @@ fn compare(dir: &Path, vocab_size: usize, threads: usize) {
 }
 
 fn loader(dir: &Path, kind: Kind) -> Loader {
-    let n_steps = ((N_ROUNDS + 1) * STEPS_A_BLOCK) as u64;
+    let n_steps = ((N_ROUNDS + 1) * STEPS_PER_BLOCK) as u64;
     let stages = |labelled: bool| Stages {
         labelled_steps: if labelled { n_steps } else { 0 },
         token_steps: if labelled { 0 } else { n_steps },
@@ -153,7 +153,7 @@ fn loader(dir: &Path, kind: Kind) -> Loader {
     }
     let options = TokenOptions {
         path: dir.join("tokens.bin"),
-        said: OpenOptions {
+        open_options: OpenOptions {
             format: Some(TokenFormat::NanoGpt),
             ..OpenOptions::default()
         },

@@ -55,7 +55,7 @@ fn measure(vocab_size: usize, threads: usize) {
     let mut ce = Task::cross_entropy(vocab_size);
     let mut kds = kinds(vocab_size);
     trainer.step(&mut ce);
-    // The gate `excess` has its border from the step before.
+    // The gate `excess` has its threshold from the step before.
     for (_, task) in &mut kds {
         trainer.step(task);
     }
@@ -232,7 +232,7 @@ impl Task {
         targets_of(&self.examples, kd, false)
     }
 
-    /// The border that a step leaves to the next.
+    /// The threshold that a step leaves to the next.
     fn observe(&mut self, batch: &MicroBatch, network: &Network) {
         let policy = self
             .policy

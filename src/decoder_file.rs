@@ -3,7 +3,7 @@
 //! Weights are inside the file, which protobuf limits to 2 GiB, or in `<file name>.data` beside it. The graph
 //! is renamed into place last, so until then there is no model.
 
-use crate::interrupt::{Interrupt, Until};
+use crate::interrupt::{Interrupt, InterruptibleWriter};
 use crate::onnx::decoder::{DecoderModel, Weights, WriteError};
 use crate::storage::{FileHash, Partial, Sealed, StorageError, remove_file, sweep_abandoned_where};
 use std::cell::Cell;
@@ -128,14 +128,14 @@ pub fn has_data_of<W: Weights>(
 ) -> Result<bool, StorageError> {
     let data_path = data_path(path);
     let io = |source| StorageError::io("read", &data_path, source);
-    let mut there = Same {
+    let mut comparison = ComparingWriter {
         file: BufReader::new(File::open(&data_path).map_err(io)?),
         is_same: true,
     };
     // The first difference ends the writing early.
-    let _ = model.write_data_to(weights, &mut there);
-    let is_at_end = there.file.fill_buf().map_err(io)?.is_empty();
-    Ok(there.is_same && is_at_end)
+    let _ = model.write_data_to(weights, &mut comparison);
+    let is_at_end = comparison.file.fill_buf().map_err(io)?.is_empty();
+    Ok(comparison.is_same && is_at_end)
 }
 
 /// The file of the weights of the model at `path`, if they are [`WeightsPlace::External`].
@@ -144,15 +144,15 @@ pub fn data_path(path: &Path) -> PathBuf {
 }
 
 /// Compares what is written with a file, up to the first difference.
-struct Same {
+struct ComparingWriter {
     file: BufReader<File>,
     is_same: bool,
 }
 
-impl Write for Same {
+impl Write for ComparingWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut there = vec![0; bytes.len()];
-        self.is_same &= self.file.read_exact(&mut there).is_ok() && there == bytes;
+        let mut in_file = vec![0; bytes.len()];
+        self.is_same &= self.file.read_exact(&mut in_file).is_ok() && in_file == bytes;
         match self.is_same {
             true => Ok(bytes.len()),
             false => Err(io::Error::other("other bytes")),
@@ -184,43 +184,43 @@ fn seal<E>(
     path: &Path,
     watch: Watch<'_>,
     n_written: &Cell<u64>,
-    write: impl FnOnce(&mut BufWriter<Watched<'_>>) -> Result<(), WriteError<E>>,
+    write: impl FnOnce(&mut BufWriter<ProgressWriter<'_>>) -> Result<(), WriteError<E>>,
 ) -> Result<Sealed, DecoderFileError<E>> {
-    let until = Until {
+    let writer = InterruptibleWriter {
         out: Partial::create(path)?,
         interrupt: watch.interrupt,
     };
-    let watched = Watched {
-        until,
+    let progress = ProgressWriter {
+        writer,
         watch,
         n_written,
     };
-    let mut out = BufWriter::with_capacity(1 << 16, watched);
+    let mut out = BufWriter::with_capacity(1 << 16, progress);
     let written = write(&mut out).and_then(|()| Ok(out.flush()?));
     written.map_err(|error| failed(path, error, watch.interrupt))?;
-    let watched = out
+    let progress = out
         .into_inner()
         .map_err(|error| failed(path, error.into_error().into(), watch.interrupt))?;
-    Ok(watched.until.out.seal()?)
+    Ok(progress.writer.out.seal()?)
 }
 
 /// Reports how far the writing is.
-struct Watched<'a> {
-    until: Until<'a, Partial>,
+struct ProgressWriter<'a> {
+    writer: InterruptibleWriter<'a, Partial>,
     watch: Watch<'a>,
     n_written: &'a Cell<u64>,
 }
 
-impl Write for Watched<'_> {
+impl Write for ProgressWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let n = self.until.write(bytes)?;
+        let n = self.writer.write(bytes)?;
         self.n_written.set(self.n_written.get() + n as u64);
         (self.watch.on_written)(self.n_written.get());
         Ok(n)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.until.flush()
+        self.writer.flush()
     }
 }
 

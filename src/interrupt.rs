@@ -71,14 +71,14 @@ impl Interrupt {
 }
 
 /// Passes bytes on until a stop is requested; every write after that is an error.
-pub struct Until<'a, W> {
+pub struct InterruptibleWriter<'a, W> {
     /// Where they go.
     pub out: W,
     /// Checked before each write.
     pub interrupt: &'a Interrupt,
 }
 
-impl<W: Write> Write for Until<'_, W> {
+impl<W: Write> Write for InterruptibleWriter<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.interrupt.is_requested() {
             // Not `ErrorKind::Interrupted`, after which a write is tried again.

@@ -61,7 +61,7 @@ impl Invocation {
 /// A file that cannot be read.
 pub fn read_invocations(dir: &Path) -> Result<Vec<Invocation>, StorageError> {
     let path = dir.join(INVOCATIONS_NAME);
-    let bytes = storage::read_if_there(&path)?.unwrap_or_default();
+    let bytes = storage::read_if_exists(&path)?.unwrap_or_default();
     let lines = bytes.split(|byte| *byte == b'\n');
     Ok(lines
         .filter_map(|line| serde_json::from_slice(line).ok())

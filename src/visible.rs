@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_seen_is_shown_by_its_number() {
+    fn invisible_characters_are_shown_by_code_point() {
         assert_eq!(printable("a\tb\u{1b}[2J\n"), "a\\tb\\u{1b}[2J\\n");
         assert_eq!(printable("x\u{202e}gpj.exe"), "x\\u{202e}gpj.exe");
         assert_eq!(printable("\u{9b}2J\u{7f}"), "\\u{9b}2J\\u{7f}");

@@ -246,10 +246,10 @@ fn every_floor_uses_only_lower_ones() {
 }
 
 #[test]
-fn no_files_need_each_other() {
+fn no_files_depend_on_each_other() {
     let graph = library_graph();
-    let circles = graph.circles();
-    let wrong: Vec<String> = circles
+    let cycles = graph.cycles();
+    let wrong: Vec<String> = cycles
         .iter()
         .flat_map(|circle| uses_inside(&graph, circle))
         .collect();
@@ -288,8 +288,8 @@ fn the_page_gives_the_order_of_the_floors() {
 }
 
 #[test]
-fn a_circle_is_found_through_re_exports_and_not_through_tests() {
-    let circles = |b: &str| {
+fn a_cycle_is_found_through_re_exports_and_not_through_tests() {
+    let cycles = |b: &str| {
         let src = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| fs::write(src.path().join(name), text).unwrap();
         fs::create_dir(src.path().join("room")).unwrap();
@@ -304,19 +304,19 @@ fn a_circle_is_found_through_re_exports_and_not_through_tests() {
         );
         write("room/b.rs", b);
         write("room/c.rs", "pub struct C;");
-        Graph::of(src.path()).circles()
+        Graph::of(src.path()).cycles()
     };
     let none: Vec<Vec<String>> = Vec::new();
     let alone = "pub struct B; const S: &str = \"super::A\"; // super::A\n\
         #[cfg(test)] mod tests { use super::super::A; }\n#[cfg(test)]\nfn of(_: super::A) {}\n";
-    assert_eq!(circles(alone), none);
+    assert_eq!(cycles(alone), none);
     let both = vec![vec!["room/a".to_owned(), "room/b".to_owned()]];
     assert_eq!(
-        circles("pub struct B; fn of(a: &super::A) -> char { '\"' }"),
+        cycles("pub struct B; fn of(a: &super::A) -> char { '\"' }"),
         both
     );
     assert_eq!(
-        circles("use super::*; pub struct B; fn of<'a>(a: &'a crate::room::A) {}"),
+        cycles("use super::*; pub struct B; fn of<'a>(a: &'a crate::room::A) {}"),
         both
     );
 }

@@ -55,14 +55,14 @@ fn models_that_cannot_be_teachers() {
 fn models_that_run_but_are_no_teachers() {
     let cases = [
         (
-            samples::Misfit::NotCausal,
+            samples::Unsuitable::NotCausal,
             "sees the tokens that it should predict",
         ),
-        (samples::Misfit::Random, "RandomNormalLike"),
-        (samples::Misfit::Ends("Softmax"), "as after a softmax"),
+        (samples::Unsuitable::Random, "RandomNormalLike"),
+        (samples::Unsuitable::Ends("Softmax"), "as after a softmax"),
     ];
     for (kind, word) in cases {
-        let inputs = small_vocabulary(&samples::misfit(kind));
+        let inputs = small_vocabulary(&samples::unsuitable(kind));
         let words = [word, "cannot be a teacher", "--allow-any-teacher"];
         refused(&inputs, &mut inputs.label("labels"), USAGE, &words);
         let mut dry = inputs.label("labels");
@@ -80,7 +80,7 @@ fn an_output_layer_that_is_wider_than_the_embedding_needs_the_tokenizer() {
 }
 
 #[test]
-fn a_teacher_that_does_not_predict_the_text_is_said_aloud() {
+fn a_teacher_that_does_not_predict_the_text_causes_a_note() {
     let inputs = small_vocabulary(&Sample::default().build());
     let said = succeed(&mut inputs.label("labels"));
     let said = String::from_utf8(said.stderr).unwrap();
@@ -88,8 +88,8 @@ fn a_teacher_that_does_not_predict_the_text_is_said_aloud() {
 }
 
 #[test]
-fn a_misfit_that_a_user_insists_on_is_recorded_and_verified() {
-    let inputs = small_vocabulary(&samples::misfit(samples::Misfit::NotCausal));
+fn an_unsuitable_teacher_that_the_user_allows_is_recorded_and_verified() {
+    let inputs = small_vocabulary(&samples::unsuitable(samples::Unsuitable::NotCausal));
     let mut label = inputs.label("labels");
     succeed(label.arg("--allow-any-teacher"));
     let plan = std::fs::read_to_string(inputs.path("labels/plan.json")).unwrap();
@@ -101,7 +101,7 @@ fn a_misfit_that_a_user_insists_on_is_recorded_and_verified() {
 }
 
 #[test]
-fn logits_of_an_odd_shape_are_told_what_they_are() {
+fn logits_of_an_unexpected_shape_are_described() {
     for (is_time_major, word) in [(true, "time-major"), (false, "drops a position")] {
         let inputs = small_vocabulary(&samples::oddly_shaped(is_time_major));
         refused(&inputs, &mut inputs.label("labels"), USAGE, &[word]);

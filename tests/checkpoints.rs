@@ -178,7 +178,7 @@ fn the_same_command_finds_graph_and_labels_and_verify_makes_them_again() {
 }
 
 #[test]
-fn what_is_written_is_said_before_with_its_place_and_size() {
+fn the_path_and_size_of_a_graph_are_announced_before_it_is_written() {
     let inputs = Inputs::new("llama");
     let printed = text(&succeed(&mut inputs.label("checkpoint", "labels")));
     let entry = inputs.entries().remove(0).join("model.onnx");

@@ -7,7 +7,7 @@ mod support;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use support::process::{self, wait_until_sigterm_is_heard};
+use support::process::{self, wait_until_sigterm_is_handled};
 use support::{Inputs, fail_with, saltworks, snapshot, succeed, text};
 
 const USAGE: i32 = 2;
@@ -204,7 +204,7 @@ fn the_option_that_was_changed_over_labels_is_named() {
 }
 
 #[test]
-fn numbers_past_all_measure_neither_panic_nor_take_the_memory() {
+fn huge_numbers_neither_panic_nor_exhaust_memory() {
     let inputs = Inputs::new(2000);
     with_text(&inputs);
     succeed(&mut inputs.label("labels"));
@@ -231,7 +231,7 @@ fn numbers_past_all_measure_neither_panic_nor_take_the_memory() {
         "tokenize --input text.jsonl --tokenizer t.json --output tokens --threads 5000".to_owned(),
     ];
     for line in &lines {
-        ends_well(&mut typed(inputs.dir.path(), line));
+        assert_ends_well(&mut typed(inputs.dir.path(), line));
     }
     for (flag, value) in [
         ("--seq-len", u64::from(u32::MAX)),
@@ -253,8 +253,8 @@ fn numbers_past_all_measure_neither_panic_nor_take_the_memory() {
         let key = flag.trim_start_matches("--").replace('-', "_");
         let number = i64::try_from(value).unwrap_or(i64::MAX);
         std::fs::write(&config, format!("{key} = {number}")).unwrap();
-        ends_well(command.arg("--config").arg(&config));
-        ends_well(command.args([flag, &value.to_string()]));
+        assert_ends_well(command.arg("--config").arg(&config));
+        assert_ends_well(command.args([flag, &value.to_string()]));
     }
     for columns in [
         "0",
@@ -278,7 +278,7 @@ fn numbers_past_all_measure_neither_panic_nor_take_the_memory() {
 }
 
 /// Success or a refusal, within the time and memory that a small job needs.
-fn ends_well(command: &mut Command) {
+fn assert_ends_well(command: &mut Command) {
     let output = command.output().unwrap();
     let code = output.status.code();
     assert!(
@@ -418,19 +418,19 @@ fn doctor_says_what_is_wrong_with_tmpdir_and_reports_the_rest() {
 
 /// Sends `signal` once the command has begun, and gives the exit code.
 fn signalled(command: &mut Command, signal: i32) -> Option<i32> {
-    let mut child = process::hearing_hangups(command)
+    let mut child = process::with_default_sighup(command)
         .stderr(Stdio::null())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    wait_until_sigterm_is_heard(&mut child);
+    wait_until_sigterm_is_handled(&mut child);
     process::signal(&child, signal);
     child.wait().unwrap().code()
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn long_commands_end_with_75_by_any_wish_to_stop() {
+fn long_commands_end_with_75_on_any_stop_signal() {
     let inputs = Inputs::new(400_000);
     let text =
         "the sea gives salt and the salt gives taste to whoever asks for it\n".repeat(300_000);

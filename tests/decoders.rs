@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 /// arithmetic of up to three layers, whose sums are made in another order: some ten roundings of 6e-8 each.
 const BETWEEN_DIALECTS: f64 = 1e-5;
 /// The same, of f32 against f64.
-const TO_SLOW: f64 = 2e-5;
+const REFERENCE_TOLERANCE: f64 = 2e-5;
 /// Decoders of the property test.
 const N_SPECS: u64 = 60;
 /// Lengths: one token, odd, past windows and past the lengths at which frequencies change.
@@ -114,7 +114,7 @@ fn compare(named: &[(String, DecoderSpec)]) -> Vec<String> {
         let of_standard = relative_difference(standard, &slow);
         let between = relative_difference(fused, standard);
         println!("{name}: standard to slow {of_standard:.1e}, fused to standard {between:.1e}");
-        if of_standard > TO_SLOW || between > BETWEEN_DIALECTS {
+        if of_standard > REFERENCE_TOLERANCE || between > BETWEEN_DIALECTS {
             wrong.push(format!("{name}: {of_standard}, {between}\n{spec:?}"));
         }
     }

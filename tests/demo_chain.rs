@@ -8,7 +8,7 @@ mod support;
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
-use support::process::{hearing_hangups, signal, wait_for};
+use support::process::{signal, wait_for, with_default_sighup};
 use support::{fail_with, saltworks, succeed, text};
 
 /// The demo over the text in `corpus`, a file.
@@ -41,7 +41,7 @@ fn one_command_goes_from_a_text_file_to_a_report_and_goes_on_where_it_was_stoppe
     let (corpus, output) = (dir.path().join("book.txt"), dir.path().join("demo"));
     write_text(&corpus, 3000);
 
-    let mut child = hearing_hangups(&mut demo(&corpus, &output))
+    let mut child = with_default_sighup(&mut demo(&corpus, &output))
         .spawn()
         .unwrap();
     wait_for(&output.join("slm/config.toml"), &mut child);

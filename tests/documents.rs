@@ -18,13 +18,13 @@ use support::{assert_same_files, fail_with, python, saltworks, snapshot, succeed
 const N_DOCUMENTS: usize = 120;
 
 /// A text, and for each vocabulary size a tokenizer, tokens and a teacher of random weights.
-struct Workplace {
+struct Workspace {
     dir: tempfile::TempDir,
 }
 
-impl Workplace {
+impl Workspace {
     fn new(vocab_sizes: &[u64]) -> Self {
-        let workplace = Self {
+        let workspace = Self {
             dir: tempfile::tempdir().unwrap(),
         };
         // Documents of one token, of many sequences, and of bytes that are no ASCII.
@@ -35,11 +35,11 @@ impl Workplace {
         };
         let line = |i: usize| serde_json::json!({"id": i * 3, "text": text(i) + "."}).to_string();
         let lines: String = (0..N_DOCUMENTS).map(|i| line(i) + "\n").collect();
-        fs::write(workplace.path("in.jsonl"), lines).unwrap();
+        fs::write(workspace.path("in.jsonl"), lines).unwrap();
         for &vocab_size in vocab_sizes {
-            workplace.prepare(vocab_size);
+            workspace.prepare(vocab_size);
         }
-        workplace
+        workspace
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -145,111 +145,111 @@ impl Workplace {
     }
 }
 
-fn check_in_python(workplace: &Workplace, labels: &str) -> String {
+fn check_in_python(workspace: &Workspace, labels: &str) -> String {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/check_documents.py");
     let mut check = python();
-    check.arg(script).arg(workplace.path(labels));
-    text(&succeed(check.arg(workplace.path("in.jsonl"))))
+    check.arg(script).arg(workspace.path(labels));
+    text(&succeed(check.arg(workspace.path("in.jsonl"))))
 }
 
 #[test]
 fn documents_agree_with_positions_and_text_in_both_packings() {
-    let workplace = Workplace::new(&[300]);
+    let workspace = Workspace::new(&[300]);
     for packing in ["concat", "document"] {
-        succeed(&mut workplace.label(300, packing, &["--packing", packing]));
-        let printed = check_in_python(&workplace, packing);
+        succeed(&mut workspace.label(300, packing, &["--packing", packing]));
+        let printed = check_in_python(&workspace, packing);
         assert!(
             printed.contains(&format!("\"whole\": {N_DOCUMENTS}")),
             "{printed}"
         );
     }
     // Half of the sequences: only documents that lie in them are whole.
-    succeed(&mut workplace.label(300, "half", &["--sequences", "0..40"]));
-    let rows = workplace.documents("half");
+    succeed(&mut workspace.label(300, "half", &["--sequences", "0..40"]));
+    let rows = workspace.documents("half");
     let whole = rows
         .iter()
         .filter(|row| row.score(DocumentScore::BitsPerByte).is_some())
         .count();
     assert!(whole > 0 && whole < rows.len() && rows.len() < N_DOCUMENTS);
-    check_in_python(&workplace, "half");
+    check_in_python(&workspace, "half");
 }
 
 #[test]
 fn four_tasks_and_scores_alone_make_the_same_documents() {
-    let workplace = Workplace::new(&[300]);
+    let workspace = Workspace::new(&[300]);
     for packing in ["concat", "document"] {
         let one = format!("one-{packing}");
-        succeed(&mut workplace.label(300, &one, &["--packing", packing]));
+        succeed(&mut workspace.label(300, &one, &["--packing", packing]));
         let four = format!("four-{packing}");
         for task in ["2/4", "0/4", "3/4", "1/4"] {
             let options = ["--packing", packing, "--task", task];
-            succeed(&mut workplace.label(300, &four, &options));
+            succeed(&mut workspace.label(300, &four, &options));
         }
-        assert!(!workplace.path(&four).join("documents").exists());
-        succeed(&mut workplace.finalize(&four));
+        assert!(!workspace.path(&four).join("documents").exists());
+        succeed(&mut workspace.finalize(&four));
         assert_same_files(
-            &snapshot(&workplace.path(&four)),
-            &snapshot(&workplace.path(&one)),
+            &snapshot(&workspace.path(&four)),
+            &snapshot(&workspace.path(&one)),
         );
         let alone = format!("alone-{packing}");
         let options = ["--packing", packing, "--groups", "scores"];
-        succeed(&mut workplace.label(300, &alone, &options));
-        assert_eq!(workplace.documents(&alone), workplace.documents(&one));
+        succeed(&mut workspace.label(300, &alone, &options));
+        assert_eq!(workspace.documents(&alone), workspace.documents(&one));
     }
 }
 
 #[test]
 fn finalize_finds_the_corpus_or_is_told_where_it_is() {
-    let workplace = Workplace::new(&[300]);
-    succeed(&mut workplace.label(300, "labels", &[]));
-    let whole = snapshot(&workplace.path("labels"));
+    let workspace = Workspace::new(&[300]);
+    succeed(&mut workspace.label(300, "labels", &[]));
+    let whole = snapshot(&workspace.path("labels"));
     // The tokens have gone elsewhere.
-    let tokens = workplace.named("tokens", 300);
-    fs::rename(&tokens, workplace.path("moved")).unwrap();
-    fs::remove_dir_all(workplace.path("labels/documents")).unwrap();
-    let noted = succeed(&mut workplace.finalize("labels"));
+    let tokens = workspace.named("tokens", 300);
+    fs::rename(&tokens, workspace.path("moved")).unwrap();
+    fs::remove_dir_all(workspace.path("labels/documents")).unwrap();
+    let noted = succeed(&mut workspace.finalize("labels"));
     let noted = String::from_utf8_lossy(&noted.stderr).into_owned();
     assert!(noted.contains("--tokens"), "{noted}");
-    let rows = workplace.documents("labels");
+    let rows = workspace.documents("labels");
     assert!(
         rows.iter()
             .all(|row| row.id.is_none() && row.n_bytes.is_none())
     );
-    let said = fail_with(&mut workplace.select("labels", &["--fraction", "0.5"]), 2);
+    let said = fail_with(&mut workspace.select("labels", &["--fraction", "0.5"]), 2);
     assert!(said.contains("without bytes"), "{said}");
     succeed(
-        workplace
+        workspace
             .finalize("labels")
             .arg("--tokens")
-            .arg(workplace.path("moved")),
+            .arg(workspace.path("moved")),
     );
-    assert_same_files(&snapshot(&workplace.path("labels")), &whole);
+    assert_same_files(&snapshot(&workspace.path("labels")), &whole);
     // What is known stays known, and nothing is missed.
-    let again = succeed(&mut workplace.finalize("labels"));
+    let again = succeed(&mut workspace.finalize("labels"));
     assert_eq!(String::from_utf8_lossy(&again.stderr), "");
-    assert_same_files(&snapshot(&workplace.path("labels")), &whole);
+    assert_same_files(&snapshot(&workspace.path("labels")), &whole);
     // A list that is not the corpus's is refused where it was asked for.
-    let list = workplace.path("moved/documents.parquet");
+    let list = workspace.path("moved/documents.parquet");
     let bytes = fs::read(&list).unwrap();
     fs::write(&list, &bytes[1..]).unwrap();
-    fs::remove_dir_all(workplace.path("labels/documents")).unwrap();
-    let mut told = workplace.finalize("labels");
-    let said = fail_with(told.arg("--tokens").arg(workplace.path("moved")), 3);
+    fs::remove_dir_all(workspace.path("labels/documents")).unwrap();
+    let mut told = workspace.finalize("labels");
+    let said = fail_with(told.arg("--tokens").arg(workspace.path("moved")), 3);
     assert!(said.contains("documents.parquet"), "{said}");
 }
 
 #[test]
 fn bits_per_byte_are_of_the_text_whatever_the_tokenizer_and_lost_text_is_said() {
-    let workplace = Workplace::new(&[]);
-    let n_text_bytes: usize = workplace.texts().iter().map(String::len).sum();
-    let byte_level = (300, workplace.prepare(300));
+    let workspace = Workspace::new(&[]);
+    let n_text_bytes: usize = workspace.texts().iter().map(String::len).sum();
+    let byte_level = (300, workspace.prepare(300));
     let [byte_fallback, unigram, without_accents, word_piece] = [
         tokenizers::byte_fallback_bpe(),
         tokenizers::unigram(""),
         tokenizers::unigram("\u{e9}"),
         tokenizers::word_piece(),
     ]
-    .map(|tokenizer| workplace.prepare_with(&tokenizer));
+    .map(|tokenizer| workspace.prepare_with(&tokenizer));
     for ((vocab_size, told), n_lost) in [
         (&byte_level, 0),
         (&byte_fallback, 0),
@@ -258,32 +258,32 @@ fn bits_per_byte_are_of_the_text_whatever_the_tokenizer_and_lost_text_is_said() 
         (&word_piece, 93),
     ] {
         let labels = vocab_size.to_string();
-        succeed(&mut workplace.label(*vocab_size, &labels, &[]));
+        succeed(&mut workspace.label(*vocab_size, &labels, &[]));
         // Python reads the text and counts its bytes, and sums up positions and pieces.
-        let printed = check_in_python(&workplace, &labels);
+        let printed = check_in_python(&workspace, &labels);
         assert!(
             printed.contains(&format!("\"whole\": {N_DOCUMENTS}")),
             "{printed}"
         );
-        let set = LabelSet::open(&workplace.path(&labels)).unwrap();
+        let set = LabelSet::open(&workspace.path(&labels)).unwrap();
         let (index, rows) = open_documents(&set).unwrap();
         assert_eq!(index.n_bytes_whole, n_text_bytes as u64);
         let n_bytes: u64 = rows.map(|row| row.unwrap().n_bytes.unwrap()).sum();
         assert_eq!(n_bytes, n_text_bytes as u64);
-        assert_eq!(workplace.n_lost(*vocab_size), n_lost, "{vocab_size} ids");
+        assert_eq!(workspace.n_lost(*vocab_size), n_lost, "{vocab_size} ids");
         assert_eq!(index.spelling.unwrap().n_not_spelled, n_lost);
         // It is said when tokens are made, and wherever bits per byte are shown.
         let note = format!("the tokens of {n_lost} of {N_DOCUMENTS} documents do not spell");
-        let selected = text(&succeed(&mut workplace.select(&labels, &["--rows", "5"])));
+        let selected = text(&succeed(&mut workspace.select(&labels, &["--rows", "5"])));
         let stats = text(&succeed(saltworks().arg("stats").arg(&set.dir)));
         for told in [told, &selected, &stats] {
             assert_eq!(told.contains(&note), n_lost > 0, "{told}");
         }
     }
     let minus = |labels: u64, minus: u64| {
-        let minus = workplace.path(&minus.to_string());
+        let minus = workspace.path(&minus.to_string());
         let options = ["--rows", "5", "--minus", minus.to_str().unwrap()];
-        workplace.select(&labels.to_string(), &options)
+        workspace.select(&labels.to_string(), &options)
     };
     // Few documents are noted, most are refused.
     for of in [unigram.0, without_accents.0] {
@@ -300,19 +300,19 @@ fn bits_per_byte_are_of_the_text_whatever_the_tokenizer_and_lost_text_is_said() 
 
 #[test]
 fn two_models_of_different_tokenizers_select_documents() {
-    let workplace = Workplace::new(&[300, 340]);
-    succeed(&mut workplace.label(300, "small", &["--groups", "scores"]));
-    succeed(&mut workplace.label(
+    let workspace = Workspace::new(&[300, 340]);
+    succeed(&mut workspace.label(300, "small", &["--groups", "scores"]));
+    succeed(&mut workspace.label(
         340,
         "large",
         &["--groups", "scores", "--packing", "document"],
     ));
-    let large = workplace.path("large");
+    let large = workspace.path("large");
     let minus = ["--minus", large.to_str().unwrap()];
     let half = ["--fraction", "0.5", "--json"];
-    succeed(&mut workplace.select("small", &[&minus[..], &half].concat()));
-    let (small, large) = (workplace.documents("small"), workplace.documents("large"));
-    let selection = DocumentSelection::open(&workplace.path("selection.parquet")).unwrap();
+    succeed(&mut workspace.select("small", &[&minus[..], &half].concat()));
+    let (small, large) = (workspace.documents("small"), workspace.documents("large"));
+    let selection = DocumentSelection::open(&workspace.path("selection.parquet")).unwrap();
     assert_eq!(selection.head.n_kept, N_DOCUMENTS as u64 / 2);
     for (i, row) in selection.enumerate() {
         let row = row.unwrap();
@@ -323,12 +323,12 @@ fn two_models_of_different_tokenizers_select_documents() {
         assert_eq!(row.score, expected, "{:?}", row.document);
     }
     let by_token = [&minus[..], &half, &["--score", "mean_nll"]].concat();
-    let said = fail_with(&mut workplace.select("small", &by_token), 2);
+    let said = fail_with(&mut workspace.select("small", &by_token), 2);
     assert!(said.contains("bits_per_byte"), "{said}");
     let mixed_up = ["--fraction", "0.5", "--score", "score_salt"];
-    let said = fail_with(&mut workplace.select("small", &mixed_up), 2);
+    let said = fail_with(&mut workspace.select("small", &mixed_up), 2);
     assert!(said.contains("--score is score_salt"), "{said}");
     let too_much = ["--token-budget", "1000000000"];
-    let said = fail_with(&mut workplace.select("small", &too_much), 2);
+    let said = fail_with(&mut workspace.select("small", &too_much), 2);
     assert!(said.contains("but the labels have"), "{said}");
 }

@@ -12,25 +12,25 @@ use support::{assert_same_files, fail_with, saltworks, snapshot, succeed};
 const VOCAB_SIZE: u64 = 280;
 
 /// A corpus in three files, its tokens, and a selection of half of its documents.
-struct Workplace {
+struct Workspace {
     dir: tempfile::TempDir,
 }
 
-impl Workplace {
+impl Workspace {
     fn new(n_documents: usize) -> Self {
-        let workplace = Self {
+        let workspace = Self {
             dir: tempfile::tempdir().unwrap(),
         };
-        std::fs::create_dir(workplace.path("corpus")).unwrap();
+        std::fs::create_dir(workspace.path("corpus")).unwrap();
         let (first, second) = (lines(0..n_documents), lines(n_documents..2 * n_documents));
-        workplace.write("corpus/a.jsonl", first.as_bytes());
-        workplace.write(
+        workspace.write("corpus/a.jsonl", first.as_bytes());
+        workspace.write(
             "corpus/b.jsonl.zst",
             &zstd::encode_all(second.as_bytes(), 3).unwrap(),
         );
-        workplace.write("corpus/c.txt", b"one text\r\nof two lines");
-        workplace.run("tokenizer train --input corpus --vocab-size 280 --output tokenizer.json");
-        workplace.run("tokenize --input corpus --tokenizer tokenizer.json --output tokens");
+        workspace.write("corpus/c.txt", b"one text\r\nof two lines");
+        workspace.run("tokenizer train --input corpus --vocab-size 280 --output tokenizer.json");
+        workspace.run("tokenize --input corpus --tokenizer tokenizer.json --output tokens");
         let spec = DecoderSpec {
             vocab_size: VOCAB_SIZE,
             width: 32,
@@ -39,12 +39,12 @@ impl Workplace {
             max_seq_len: 128,
             ..DecoderSpec::default()
         };
-        decoder(&spec, &workplace.path("teacher.onnx")).unwrap();
-        workplace.run(
+        decoder(&spec, &workspace.path("teacher.onnx")).unwrap();
+        workspace.run(
             "label --teacher teacher.onnx --tokens tokens --seq-len 64 --groups scores --device cpu --output labels",
         );
-        workplace.run("select labels --by document --fraction 0.5 --output documents.parquet");
-        workplace
+        workspace.run("select labels --by document --fraction 0.5 --output documents.parquet");
+        workspace
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -103,7 +103,7 @@ fn is_part(part: &[String], whole: &[String]) -> bool {
 
 #[test]
 fn from_text_to_the_better_half_of_it() {
-    let place = Workplace::new(60);
+    let place = Workspace::new(60);
     let report = place.filter_json("--output kept");
     assert_eq!(
         (&report["n_documents"], &report["n_files"]),
@@ -133,7 +133,7 @@ fn from_text_to_the_better_half_of_it() {
 
 #[test]
 fn what_cannot_be_done_is_said_before_anything_is_written() {
-    let place = Workplace::new(30);
+    let place = Workspace::new(30);
     std::fs::remove_file(place.path("corpus/c.txt")).unwrap();
     let refused = fail_with(&mut place.filter("--output kept"), 2);
     assert!(refused.contains("c.txt is not among the 2"), "{refused}");
@@ -145,7 +145,7 @@ fn what_cannot_be_done_is_said_before_anything_is_written() {
 
 #[test]
 fn an_output_inside_an_input_is_refused() {
-    let place = Workplace::new(10);
+    let place = Workspace::new(10);
     let refused = fail_with(&mut place.filter("--output corpus/kept"), 2);
     assert!(
         refused.contains("an output outside the inputs"),
@@ -165,7 +165,7 @@ fn an_output_inside_an_input_is_refused() {
 
 #[test]
 fn ctrl_c_leaves_nothing_half_done_and_the_same_command_goes_on() {
-    let place = Workplace::new(4_000);
+    let place = Workspace::new(4_000);
     succeed(&mut place.filter("--output reference --compression xz"));
     let mut child = spawn(&mut place.filter("--output kept --compression xz"));
     let is_begun = |dir: &Path| {
@@ -194,7 +194,7 @@ fn ctrl_c_leaves_nothing_half_done_and_the_same_command_goes_on() {
 
 #[test]
 fn a_disk_that_fails_at_any_moment_leaves_outputs_that_are_whole() {
-    let place = Workplace::new(20);
+    let place = Workspace::new(20);
     succeed(&mut place.filter("--output reference"));
     let want = snapshot(&place.path("reference"));
     let shim = support::fault_shim(place.dir.path());
@@ -224,7 +224,7 @@ fn a_disk_that_fails_at_any_moment_leaves_outputs_that_are_whole() {
 }
 
 /// Runs with the `at`-th operation on the output failing; the operation's name, or `None` if there are fewer.
-fn run_with_fault(place: &Workplace, shim: &Path, at: u32, stays: bool) -> Option<String> {
+fn run_with_fault(place: &Workspace, shim: &Path, at: u32, stays: bool) -> Option<String> {
     let log = place.path("fault.log");
     let _ = std::fs::remove_file(&log);
     let kept = place.path("kept");

@@ -133,8 +133,8 @@ fn a_gpt2_with_int32_inputs_fused_ops_and_an_empty_past_gives_the_logits_that_py
 fn stories260k_exported_to_onnx_has_the_logits_of_its_published_onnx_model() {
     let model = read_hf(&shared("models/stories260K")).unwrap();
     assert_eq!(model.params.spec.n_parameters(), 260_032);
-    let workplace = Workplace::new();
-    let exported = workplace.path("model.onnx");
+    let workspace = Workspace::new();
+    let exported = workspace.path("model.onnx");
     write_onnx(
         &exported,
         &model.params,
@@ -202,9 +202,9 @@ fn a_length_beyond_the_models_limit_is_refused_at_once() {
 }
 
 /// A directory to work in, with a tool for each step that a user takes.
-struct Workplace(tempfile::TempDir);
+struct Workspace(tempfile::TempDir);
 
-impl Workplace {
+impl Workspace {
     fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
@@ -255,7 +255,7 @@ impl Workplace {
 const STORIES_MEAN_NLL: f64 = 1.2664;
 
 /// One story a line.
-fn write_stories(workplace: &Workplace) {
+fn write_stories(workspace: &Workspace) {
     let stories = std::fs::read_to_string(shared("corpus/tinystories.sample.txt")).unwrap();
     let stories = stories
         .split("<|endoftext|>")
@@ -263,7 +263,7 @@ fn write_stories(workplace: &Workplace) {
         .filter(|story| !story.is_empty());
     let line = |story| serde_json::json!({ "text": story }).to_string() + "\n";
     std::fs::write(
-        workplace.path("stories.jsonl"),
+        workspace.path("stories.jsonl"),
         stories.map(line).collect::<String>(),
     )
     .unwrap();
@@ -271,20 +271,20 @@ fn write_stories(workplace: &Workplace) {
 
 #[test]
 fn five_stories_are_labelled_as_numpy_says_with_the_known_mean_nll() {
-    let workplace = Workplace::new();
-    write_stories(&workplace);
-    workplace.tokenize(
-        &workplace.path("stories.jsonl"),
+    let workspace = Workspace::new();
+    write_stories(&workspace);
+    workspace.tokenize(
+        &workspace.path("stories.jsonl"),
         "models/stories260K/tokenizer.json",
     );
     let model = "models/stories260K/model.onnx";
-    succeed(workplace.label(&shared(model), "tokens").args([
+    succeed(workspace.label(&shared(model), "tokens").args([
         "--packing",
         "document",
         "--seq-len",
         "512",
     ]));
-    let found = workplace.check(model);
+    let found = workspace.check(model);
     println!("stories260K: {found}");
     assert_eq!(
         (found["rows"].as_u64(), found["targets"].as_u64()),
@@ -296,19 +296,19 @@ fn five_stories_are_labelled_as_numpy_says_with_the_known_mean_nll() {
 
 #[test]
 fn the_stories_are_labelled_from_the_checkpoint_as_from_its_onnx_file() {
-    let workplace = Workplace::new();
+    let workspace = Workspace::new();
     let model = "models/stories260K";
-    let checkpoint = workplace.path("checkpoint");
+    let checkpoint = workspace.path("checkpoint");
     std::fs::create_dir(&checkpoint).unwrap();
     for name in ["config.json", "model.safetensors", "tokenizer.json"] {
         std::fs::copy(shared(model).join(name), checkpoint.join(name)).unwrap();
     }
-    write_stories(&workplace);
+    write_stories(&workspace);
     let tokenizer = "models/stories260K/tokenizer.json";
-    workplace.tokenize(&workplace.path("stories.jsonl"), tokenizer);
-    let mut label = workplace.label(&checkpoint, "tokens");
+    workspace.tokenize(&workspace.path("stories.jsonl"), tokenizer);
+    let mut label = workspace.label(&checkpoint, "tokens");
     succeed(label.args(["--packing", "document", "--seq-len", "512"]));
-    let rows = rows_of(&workplace.path("labels"));
+    let rows = rows_of(&workspace.path("labels"));
     let logprobs = rows.iter().flat_map(|row| &row.signals.target_logprob_t);
     let n_targets = logprobs.clone().count();
     let mean_nll = -logprobs.map(|&q| f64::from(q)).sum::<f64>() / n_targets as f64;
@@ -353,14 +353,14 @@ fn the_trainer_gives_the_five_stories_their_known_mean_nll() {
 
 #[test]
 fn stories260k_exported_labels_every_token_as_the_trainer_itself_does() {
-    let workplace = Workplace::new();
+    let workspace = Workspace::new();
     succeed(
         train("export")
             .arg("--onnx")
-            .arg(workplace.path("model/model.onnx")),
+            .arg(workspace.path("model/model.onnx")),
     );
     let sample = shared("corpus/tinystories.sample.txt");
-    workplace.tokenize(&sample, "models/stories260K/tokenizer.json");
+    workspace.tokenize(&sample, "models/stories260K/tokenizer.json");
     let mut label = saltworks();
     label.args([
         "label",
@@ -373,10 +373,10 @@ fn stories260k_exported_labels_every_token_as_the_trainer_itself_does() {
     ]);
     label
         .arg("--teacher")
-        .arg(workplace.path("model/model.onnx"));
-    label.arg("--tokens").arg(workplace.path("tokens"));
-    succeed(label.arg("--output").arg(workplace.path("labels")));
-    let rows = rows_of(&workplace.path("labels"));
+        .arg(workspace.path("model/model.onnx"));
+    label.arg("--tokens").arg(workspace.path("tokens"));
+    succeed(label.arg("--output").arg(workspace.path("labels")));
+    let rows = rows_of(&workspace.path("labels"));
     let largest = rows
         .iter()
         .map(largest_difference_from_trainer)
@@ -423,15 +423,15 @@ fn largest_difference_from_trainer(row: &Row) -> f32 {
 
 #[test]
 fn a_gpt2_of_random_weights_labels_random_tokens_as_numpy_says() {
-    let workplace = Workplace::new();
+    let workspace = Workspace::new();
     let ids = ragged_batch(1000).ids_bt;
     let bytes: Vec<u8> = ids
         .iter()
         .flat_map(|&id| (id as u16).to_le_bytes())
         .collect();
-    std::fs::write(workplace.path("tokens.bin"), bytes).unwrap();
+    std::fs::write(workspace.path("tokens.bin"), bytes).unwrap();
     let model = "models/tiny-random-gpt2/past.onnx";
-    let mut label = workplace.label(&shared(model), "tokens.bin");
+    let mut label = workspace.label(&shared(model), "tokens.bin");
     succeed(label.args([
         "--seq-len",
         "50",
@@ -440,21 +440,21 @@ fn a_gpt2_of_random_weights_labels_random_tokens_as_numpy_says() {
         "--temperatures",
         "0.5,2",
     ]));
-    let found = workplace.check(model);
+    let found = workspace.check(model);
     println!("tiny-random-gpt2: {found}");
     assert_eq!(found["targets"].as_u64(), Some(191));
 }
 
 #[test]
 fn a_teacher_with_another_tokenizers_tokens_is_refused() {
-    let workplace = Workplace::new();
+    let workspace = Workspace::new();
     let sample = shared("corpus/tinystories.sample.txt");
-    workplace.tokenize(&sample, "models/tiny-random-gpt2/tokenizer.json");
-    let mut label = workplace.label(&shared("models/tiny-random-gpt2/past.onnx"), "tokens");
+    workspace.tokenize(&sample, "models/tiny-random-gpt2/tokenizer.json");
+    let mut label = workspace.label(&shared("models/tiny-random-gpt2/past.onnx"), "tokens");
     let printed = fail_with(label.args(["--seq-len", "50"]), 2);
     assert!(
         printed.contains("1000") && printed.contains("50295"),
         "{printed}"
     );
-    assert!(!workplace.path("labels").exists());
+    assert!(!workspace.path("labels").exists());
 }

@@ -8,7 +8,7 @@ mod markup;
 mod process;
 
 use markup::{check_is_alone, check_markup, linked_file, text_of};
-use process::{signal, wait_until_sigterm_is_heard};
+use process::{signal, wait_until_sigterm_is_handled};
 use saltworks::experiment::report::{
     ArmSample, ReportError, ReportInputs, Samples, read_results, render, write,
 };
@@ -374,7 +374,7 @@ fn an_arm_that_is_as_good_at_its_first_branch_gets_there_at_or_before_it() {
 
 /// Seed 1 is 0.01 above seed 0 in every arm: a mean over one of them says nothing beside a mean over both.
 #[test]
-fn while_seeds_are_missing_an_arm_is_held_against_the_baseline_of_its_own() {
+fn while_seeds_are_missing_an_arm_is_compared_with_the_baseline_of_its_own_seeds() {
     let dir = tempfile::tempdir().unwrap();
     let mut results = results(&[("baseline", 0.0), ("salt", -0.06)], &[0, 1], &SHARES);
     let begun = &mut results.arms[1].runs[1];
@@ -591,7 +591,7 @@ fn sigterm_ends_a_report_as_interrupted() {
     assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
     let mut command = Command::new(env!("CARGO_BIN_EXE_saltworks-train"));
     let mut child = command.arg("report").arg(dir.path()).spawn().unwrap();
-    wait_until_sigterm_is_heard(&mut child);
+    wait_until_sigterm_is_handled(&mut child);
     signal(&child, libc::SIGTERM);
     assert_eq!(child.wait().unwrap().code(), Some(75));
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);

@@ -12,14 +12,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-struct Workplace {
+struct Workspace {
     dir: tempfile::TempDir,
 }
 
-impl Workplace {
+impl Workspace {
     /// A directory with documents and a tokenizer trained on them.
     fn new(n_documents: usize) -> Self {
-        let workplace = Self {
+        let workspace = Self {
             dir: tempfile::tempdir().unwrap(),
         };
         let line = |i: usize| {
@@ -29,11 +29,11 @@ impl Workplace {
             )
         };
         fs::write(
-            workplace.path("in.jsonl"),
+            workspace.path("in.jsonl"),
             (0..n_documents).map(line).collect::<String>(),
         )
         .unwrap();
-        let trained = workplace.run(&[
+        let trained = workspace.run(&[
             "tokenizer",
             "train",
             "--input",
@@ -44,7 +44,7 @@ impl Workplace {
             "tokenizer.json",
         ]);
         assert!(trained.status.success(), "{}", stderr(&trained));
-        workplace
+        workspace
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -95,8 +95,8 @@ fn names_in(dir: &Path) -> Vec<String> {
 
 #[test]
 fn documents_become_a_corpus_that_opens() {
-    let workplace = Workplace::new(300);
-    let output = workplace.tokenize("*.jsonl", &[]);
+    let workspace = Workspace::new(300);
+    let output = workspace.tokenize("*.jsonl", &[]);
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(stderr(&output).contains("bos none (auto); eod 0 `<|endoftext|>` (auto)"));
     assert!(!stderr(&output).contains("note:"), "{}", stderr(&output));
@@ -110,7 +110,7 @@ fn documents_become_a_corpus_that_opens() {
         assert!(summary.contains(wanted), "{summary}");
     }
     assert_eq!(
-        names_in(&workplace.path("out")),
+        names_in(&workspace.path("out")),
         [
             "corpus.json",
             "documents.parquet",
@@ -119,23 +119,23 @@ fn documents_become_a_corpus_that_opens() {
             "tokens.idx"
         ]
     );
-    let corpus = TokenCorpus::open(&workplace.path("out"), &OpenOptions::default()).unwrap();
+    let corpus = TokenCorpus::open(&workspace.path("out"), &OpenOptions::default()).unwrap();
     assert_eq!(corpus.n_documents(), 300);
     assert_eq!(corpus.corpus_json().unwrap().eod, Some(0));
 }
 
 #[test]
 fn an_output_in_use_is_refused_before_the_work_and_replaced_if_asked() {
-    let workplace = Workplace::new(20);
-    assert!(workplace.tokenize("in.jsonl", &[]).status.success());
-    assert_fails_with(&workplace.tokenize("in.jsonl", &[]), "--overwrite");
+    let workspace = Workspace::new(20);
+    assert!(workspace.tokenize("in.jsonl", &[]).status.success());
+    assert_fails_with(&workspace.tokenize("in.jsonl", &[]), "--overwrite");
     assert!(
-        workplace
+        workspace
             .tokenize("in.jsonl", &["--overwrite", "--eod", "none"])
             .status
             .success()
     );
-    let corpus = TokenCorpus::open(&workplace.path("out"), &OpenOptions::default()).unwrap();
+    let corpus = TokenCorpus::open(&workspace.path("out"), &OpenOptions::default()).unwrap();
     assert_eq!(corpus.corpus_json().unwrap().eod, None);
     let again = [
         "tokenizer",
@@ -147,58 +147,58 @@ fn an_output_in_use_is_refused_before_the_work_and_replaced_if_asked() {
         "--output",
         "tokenizer.json",
     ];
-    assert_fails_with(&workplace.run(&again), "--overwrite");
+    assert_fails_with(&workspace.run(&again), "--overwrite");
 }
 
 #[test]
 fn broken_json_in_line_12345_is_named_and_leaves_nothing() {
-    let workplace = Workplace::new(20);
+    let workspace = Workspace::new(20);
     let mut lines = "{\"text\":\"a\"}\n".repeat(12_344);
     lines += "{\"text\": oops}\n{\"text\":\"b\"}\n";
-    fs::write(workplace.path("bad.jsonl"), lines).unwrap();
+    fs::write(workspace.path("bad.jsonl"), lines).unwrap();
     assert_fails_with(
-        &workplace.tokenize("bad.jsonl", &[]),
+        &workspace.tokenize("bad.jsonl", &[]),
         "bad.jsonl:12345: invalid JSON at column 10",
     );
-    assert!(names_in(&workplace.path("out")).is_empty());
-    let skipped = workplace.tokenize("bad.jsonl", &["--skip-bad-lines"]);
+    assert!(names_in(&workspace.path("out")).is_empty());
+    let skipped = workspace.tokenize("bad.jsonl", &["--skip-bad-lines"]);
     assert!(skipped.status.success(), "{}", stderr(&skipped));
     assert!(String::from_utf8_lossy(&skipped.stdout).contains("0 empty, 1 bad lines"));
 }
 
 #[test]
 fn what_cannot_work_is_said_with_its_remedy() {
-    let workplace = Workplace::new(20);
+    let workspace = Workspace::new(20);
     assert_fails_with(
-        &workplace.tokenize("absent*.jsonl", &[]),
+        &workspace.tokenize("absent*.jsonl", &[]),
         "matches no input file",
     );
     assert_fails_with(
-        &workplace.tokenize("in.jsonl", &["--bos", "<nope>"]),
+        &workspace.tokenize("in.jsonl", &["--bos", "<nope>"]),
         "no token `<nope>`",
     );
     assert_fails_with(
-        &workplace.tokenize("in.jsonl", &["--eod", "9999"]),
+        &workspace.tokenize("in.jsonl", &["--eod", "9999"]),
         "outside the vocabulary of 280",
     );
     assert_fails_with(
-        &workplace.tokenize("in.jsonl", &["--text-field", "body"]),
+        &workspace.tokenize("in.jsonl", &["--text-field", "body"]),
         "--text-field",
     );
-    fs::write(workplace.path("tokenizer.json"), "{}").unwrap();
-    assert_fails_with(&workplace.tokenize("in.jsonl", &[]), "tokenizer.json");
-    fs::remove_file(workplace.path("tokenizer.json")).unwrap();
+    fs::write(workspace.path("tokenizer.json"), "{}").unwrap();
+    assert_fails_with(&workspace.tokenize("in.jsonl", &[]), "tokenizer.json");
+    fs::remove_file(workspace.path("tokenizer.json")).unwrap();
     assert_fails_with(
-        &workplace.tokenize("in.jsonl", &[]),
+        &workspace.tokenize("in.jsonl", &[]),
         "cannot read tokenizer.json",
     );
 }
 
 #[test]
 fn an_interrupted_run_leaves_no_corpus() {
-    let workplace = Workplace::new(20);
+    let workspace = Workspace::new(20);
     let line = format!("{{\"text\":\"{}\"}}\n", "the sea is salt ".repeat(1000));
-    fs::write(workplace.path("long.jsonl"), line.repeat(4000)).unwrap();
+    fs::write(workspace.path("long.jsonl"), line.repeat(4000)).unwrap();
     let args = [
         "tokenize",
         "--input",
@@ -208,17 +208,17 @@ fn an_interrupted_run_leaves_no_corpus() {
         "--output",
         "out",
     ];
-    let mut child = workplace
+    let mut child = workspace
         .command(&args)
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
     wait_until(&mut child, "the output was begun", || {
-        workplace.path("out").exists() && !names_in(&workplace.path("out")).is_empty()
+        workspace.path("out").exists() && !names_in(&workspace.path("out")).is_empty()
     });
     signal(&child, libc::SIGINT);
     assert!(!child.wait().unwrap().success());
-    assert!(names_in(&workplace.path("out")).is_empty());
+    assert!(names_in(&workspace.path("out")).is_empty());
 }
 
 /// The exit code of an interrupted run that the same command repeats.
@@ -226,8 +226,8 @@ const INTERRUPTED: i32 = 75;
 
 #[test]
 fn a_folder_is_read_whole_and_what_is_left_out_is_counted_and_named() {
-    let workplace = Workplace::new(20);
-    let folder = workplace.path("folder");
+    let workspace = Workspace::new(20);
+    let folder = workspace.path("folder");
     fs::create_dir(&folder).unwrap();
     let line = b"{\"text\":\"the sea is salt\",\"score\":NaN}\n";
     let xz = |bytes: &[u8]| {
@@ -245,7 +245,7 @@ fn a_folder_is_read_whole_and_what_is_left_out_is_counted_and_named() {
     fs::write(folder.join("empty.txt"), "").unwrap();
     fs::write(folder.join("table.csv"), "a,b").unwrap();
     fs::write(folder.join("_SUCCESS"), "").unwrap();
-    let output = workplace.tokenize("folder", &[]);
+    let output = workspace.tokenize("folder", &[]);
     let said = stderr(&output);
     assert!(output.status.success(), "{said}");
     let summary = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -257,17 +257,17 @@ fn a_folder_is_read_whole_and_what_is_left_out_is_counted_and_named() {
     ] {
         assert!(said.contains(wanted), "no {wanted} in: {said}");
     }
-    let all = workplace.tokenize("folder", &["--overwrite", "--format", "text"]);
+    let all = workspace.tokenize("folder", &["--overwrite", "--format", "text"]);
     assert!(String::from_utf8_lossy(&all.stdout).contains("documents    7"));
 }
 
 #[test]
 fn a_tokenizer_that_ends_no_documents_gets_a_note() {
-    let workplace = Workplace::new(20);
-    let text = fs::read_to_string(workplace.path("tokenizer.json")).unwrap();
+    let workspace = Workspace::new(20);
+    let text = fs::read_to_string(workspace.path("tokenizer.json")).unwrap();
     let text = text.replace("<|endoftext|>", "<|nothing|>");
-    fs::write(workplace.path("tokenizer.json"), text).unwrap();
-    let output = workplace.tokenize("in.jsonl", &[]);
+    fs::write(workspace.path("tokenizer.json"), text).unwrap();
+    let output = workspace.tokenize("in.jsonl", &[]);
     assert!(
         stderr(&output).contains("documents are not separated"),
         "{}",
@@ -277,10 +277,10 @@ fn a_tokenizer_that_ends_no_documents_gets_a_note() {
 
 #[test]
 fn a_run_that_is_killed_at_any_time_is_repeated_by_the_same_command() {
-    let workplace = Workplace::new(4000);
-    assert!(workplace.tokenize("in.jsonl", &[]).status.success());
+    let workspace = Workspace::new(4000);
+    assert!(workspace.tokenize("in.jsonl", &[]).status.success());
     let contents = || -> Vec<Vec<u8>> {
-        let names = names_in(&workplace.path("out"));
+        let names = names_in(&workspace.path("out"));
         let expected = [
             "corpus.json",
             "documents.parquet",
@@ -291,12 +291,12 @@ fn a_run_that_is_killed_at_any_time_is_repeated_by_the_same_command() {
         assert_eq!(names, expected);
         names
             .iter()
-            .map(|name| fs::read(workplace.path("out").join(name)).unwrap())
+            .map(|name| fs::read(workspace.path("out").join(name)).unwrap())
             .collect()
     };
     let whole = contents();
     for i in 0..20 {
-        fs::remove_dir_all(workplace.path("out")).unwrap();
+        fs::remove_dir_all(workspace.path("out")).unwrap();
         let args = [
             "tokenize",
             "--input",
@@ -306,7 +306,7 @@ fn a_run_that_is_killed_at_any_time_is_repeated_by_the_same_command() {
             "--output",
             "out",
         ];
-        let mut child = workplace
+        let mut child = workspace
             .command(&args)
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null())
@@ -315,8 +315,8 @@ fn a_run_that_is_killed_at_any_time_is_repeated_by_the_same_command() {
         std::thread::sleep(Duration::from_millis(5 + i * 9));
         child.kill().unwrap();
         child.wait().unwrap();
-        if !workplace.path("out/corpus.json").exists() {
-            let output = workplace.tokenize("in.jsonl", &[]);
+        if !workspace.path("out/corpus.json").exists() {
+            let output = workspace.tokenize("in.jsonl", &[]);
             assert!(output.status.success(), "{}", stderr(&output));
         }
         assert!(contents() == whole);
@@ -325,21 +325,21 @@ fn a_run_that_is_killed_at_any_time_is_repeated_by_the_same_command() {
 
 #[test]
 fn two_runs_into_one_directory_make_one_corpus_and_one_refusal() {
-    let workplace = Workplace::new(3000);
-    let text = fs::read_to_string(workplace.path("in.jsonl")).unwrap();
+    let workspace = Workspace::new(3000);
+    let text = fs::read_to_string(workspace.path("in.jsonl")).unwrap();
     let reversed: String = text.lines().rev().flat_map(|line| [line, "\n"]).collect();
-    fs::write(workplace.path("reversed.jsonl"), reversed).unwrap();
+    fs::write(workspace.path("reversed.jsonl"), reversed).unwrap();
     let whole_of = |input: &str| {
-        assert!(workplace.tokenize(input, &["--overwrite"]).status.success());
-        fs::read(workplace.path("out/corpus.json")).unwrap()
+        assert!(workspace.tokenize(input, &["--overwrite"]).status.success());
+        fs::read(workspace.path("out/corpus.json")).unwrap()
     };
     let wanted = [whole_of("in.jsonl"), whole_of("reversed.jsonl")];
     for _ in 0..5 {
-        fs::remove_dir_all(workplace.path("out")).unwrap();
+        fs::remove_dir_all(workspace.path("out")).unwrap();
         let codes: Vec<_> = std::thread::scope(|scope| {
             let runs = ["in.jsonl", "reversed.jsonl"].map(|input| {
-                let workplace = &workplace;
-                scope.spawn(move || workplace.tokenize(input, &[]).status.code().unwrap())
+                let workspace = &workspace;
+                scope.spawn(move || workspace.tokenize(input, &[]).status.code().unwrap())
             });
             runs.into_iter().map(|run| run.join().unwrap()).collect()
         });
@@ -348,22 +348,22 @@ fn two_runs_into_one_directory_make_one_corpus_and_one_refusal() {
             1,
             "{codes:?}"
         );
-        let made = fs::read(workplace.path("out/corpus.json")).unwrap();
+        let made = fs::read(workspace.path("out/corpus.json")).unwrap();
         assert!(wanted.contains(&made));
         let json: saltworks::tokens::CorpusJson = serde_json::from_slice(&made).unwrap();
-        let bin = saltworks::storage::hash_file(&workplace.path("out/tokens.bin")).unwrap();
+        let bin = saltworks::storage::hash_file(&workspace.path("out/tokens.bin")).unwrap();
         assert_eq!(bin.blake3, json.bin.blake3);
     }
 }
 
 #[test]
 fn training_a_tokenizer_heeds_a_signal_and_limits() {
-    let workplace = Workplace::new(20);
+    let workspace = Workspace::new(20);
     let line = format!(
         "{{\"text\":\"{}\"}}\n",
         "the sea is salt and wide ".repeat(400)
     );
-    fs::write(workplace.path("long.jsonl"), line.repeat(8000)).unwrap();
+    fs::write(workspace.path("long.jsonl"), line.repeat(8000)).unwrap();
     let args = [
         "tokenizer",
         "train",
@@ -374,21 +374,21 @@ fn training_a_tokenizer_heeds_a_signal_and_limits() {
         "--output",
         "t.json",
     ];
-    let mut child = workplace
+    let mut child = workspace
         .command(&args)
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
     wait_until(&mut child, "the output was begun", || {
-        names_in(workplace.dir.path()).len() == 4
+        names_in(workspace.dir.path()).len() == 4
     });
     signal(&child, libc::SIGTERM);
     assert_eq!(child.wait().unwrap().code(), Some(INTERRUPTED));
-    let left = names_in(workplace.dir.path());
+    let left = names_in(workspace.dir.path());
     assert_eq!(left, ["in.jsonl", "long.jsonl", "tokenizer.json"]);
 
     let train = |vocab_size: &str, output: &str| {
-        workplace.run(&[
+        workspace.run(&[
             "tokenizer",
             "train",
             "--input",

@@ -24,7 +24,7 @@ LANES = 16
 #: Consecutive rows from one lane, if rows are already in random order.
 RUN = 4
 #: Number of row groups whose shuffled rows are cached.
-_KEPT = 4 * LANES
+_MAX_CACHED_GROUPS = 4 * LANES
 
 Ints = npt.NDArray[np.int64]
 
@@ -68,9 +68,9 @@ class Order:
         self._lanes = [groups[lane::LANES] for lane in range(min(LANES, len(groups)))]
         self._ends = [sizes[lane].cumsum() for lane in self._lanes]
         self._rows: OrderedDict[int, Ints] = OrderedDict()
-        self._deal()
+        self._split_into_phases()
 
-    def _deal(self) -> None:
+    def _split_into_phases(self) -> None:
         """Phases, in each of which the same lanes give runs in turn, then the rest: under a run per lane."""
         self._phases: list[tuple[int, Ints]] = []
         self._phase_starts = [0]
@@ -118,7 +118,7 @@ class Order:
         rows = self._rows.get(group)
         if rows is None:
             rows = self._rows[group] = _shuffled(int(self._sizes[group]), *self._key, group + 1)
-            while len(self._rows) > _KEPT:
+            while len(self._rows) > _MAX_CACHED_GROUPS:
                 self._rows.popitem(last=False)
         self._rows.move_to_end(group)
         return rows

@@ -55,8 +55,8 @@ def run_saltworks(*arguments: str) -> str:
     program = find_program()
     done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        message = "\n".join(said[-12:]) or "it printed nothing"
+        lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        message = "\n".join(lines[-12:]) or "it printed nothing"
         raise ProgramError(f"saltworks {arguments[0] if arguments else ''}: {message}", done.returncode)
     return done.stdout
 

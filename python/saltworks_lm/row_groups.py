@@ -22,7 +22,7 @@ from .row import Row
 
 _EMPTY = {"input_ids": np.uint32, "doc_starts": np.uint32, "doc_indices": np.uint64}
 #: Tolerance for positive log-probabilities: rounding never moves 0, so stored values are at most about 0.
-_MOST_NATS = 1e-6
+_MAX_LOGPROB_NATS = 1e-6
 
 
 @dataclass(frozen=True)
@@ -183,8 +183,8 @@ class Cache:
 
     def __init__(self, read: Callable[[Place], RowGroup], n_bytes: int) -> None:
         self._read = read
-        self._most = n_bytes
-        self._held: OrderedDict[int, RowGroup] = OrderedDict()
+        self._max_bytes = n_bytes
+        self._cached: OrderedDict[int, RowGroup] = OrderedDict()
         self._n_bytes = 0
         self._lock = Lock()
         #: Number of row groups decoded so far, which shows the cost of an order of reading.
@@ -192,7 +192,7 @@ class Cache:
 
     def __getstate__(self) -> dict[str, Any]:
         """Decoded row groups are not pickled."""
-        return {**self.__dict__, "_held": OrderedDict(), "_n_bytes": 0}
+        return {**self.__dict__, "_cached": OrderedDict(), "_n_bytes": 0}
 
     def get(self, number: int, place: Place) -> RowGroup:
         """The row group with that number in the set."""
@@ -200,16 +200,16 @@ class Cache:
             return self._get(number, place)
 
     def _get(self, number: int, place: Place) -> RowGroup:
-        group = self._held.get(number)
+        group = self._cached.get(number)
         if group is not None:
-            self._held.move_to_end(number)
+            self._cached.move_to_end(number)
             return group
         group = self._read(place)
         self.n_decoded += 1
-        self._held[number] = group
+        self._cached[number] = group
         self._n_bytes += group.n_bytes
-        while self._n_bytes > self._most and len(self._held) > 1:
-            self._n_bytes -= self._held.popitem(last=False)[1].n_bytes
+        while self._n_bytes > self._max_bytes and len(self._cached) > 1:
+            self._n_bytes -= self._cached.popitem(last=False)[1].n_bytes
         return group
 
 
@@ -245,7 +245,7 @@ def _check_values(where: str, name: str, values: Array, plan: Plan) -> None:
         if int(values.max()) >= plan.vocab_size:
             raise DamagedError(f"{where}: {name} has id {values.max()}, but the vocabulary has {plan.vocab_size} ids")
     elif name in ("topk_logprobs", "target_logprob"):
-        if not values.max() <= _MOST_NATS:
+        if not values.max() <= _MAX_LOGPROB_NATS:
             raise DamagedError(f"{where}: {name} goes up to {values.max()}, expected nats of at most 0")
-    elif name == "tail_mass" and not (values.min() >= 0.0 and values.max() <= 1.0 + _MOST_NATS):
+    elif name == "tail_mass" and not (values.min() >= 0.0 and values.max() <= 1.0 + _MAX_LOGPROB_NATS):
         raise DamagedError(f"{where}: tail_mass is {values.min()} to {values.max()}, expected a fraction in [0, 1]")

@@ -24,8 +24,8 @@ RETRIED = (1, 75)
 # Options that the engine sets.
 _RESERVED = ("--task", "--tasks", "--progress", "--json", "--quiet", "-q", "--dry-run", "--profile")
 # Seconds to wait after SIGTERM; the program stops within five.
-_PATIENCE = 30.0
-_LINES_KEPT = 12
+_STOP_TIMEOUT_SECONDS = 30.0
+_MAX_LINES = 12
 
 
 def check_arguments(arguments: Sequence[str]) -> None:
@@ -96,7 +96,7 @@ def run_program(
             preexec_fn=_end_with_parent if sys.platform == "linux" else None,
         )
         try:
-            said = _listen(program, report)
+            lines = _listen(program, report)
             code = program.wait()
         except BaseException:
             _stop(program)
@@ -104,21 +104,21 @@ def run_program(
         results.seek(0)
         printed = results.read()
     if code != 0:
-        message = "\n".join(said) or "it printed nothing"
+        message = "\n".join(lines) or "it printed nothing"
         raise ProgramError(f"saltworks {arguments[0]}: {message}", 75 if code < 0 else code)
     return printed
 
 
 def _listen(program: subprocess.Popen[str], report: Callable[[dict[str, Any]], None] | None) -> deque[str]:
     """Reads standard error to its end. Results go to a file, since large ones would block in an unread pipe."""
-    said: deque[str] = deque(maxlen=_LINES_KEPT)
+    lines: deque[str] = deque(maxlen=_MAX_LINES)
     for line in program.stderr or ():
         progress = _progress_of(line)
         if progress is None:
-            said.append(line.rstrip())
+            lines.append(line.rstrip())
         elif report is not None:
             report(progress)
-    return said
+    return lines
 
 
 def _progress_of(line: str) -> dict[str, Any] | None:
@@ -134,7 +134,7 @@ def _progress_of(line: str) -> dict[str, Any] | None:
 def _stop(program: subprocess.Popen[str]) -> None:
     program.terminate()
     try:
-        program.wait(_PATIENCE)
+        program.wait(_STOP_TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
         program.kill()
         program.wait()

@@ -87,7 +87,7 @@ class TokenCorpus:
             self.tokens, self.document_starts = _open_megatron(bin_path, idx_path)
             self.files: tuple[Path, ...] = (bin_path, idx_path)
         else:
-            _refuse_what_is_no_raw_file(self.path, bin_path, idx_path)
+            _check_is_raw_file(self.path, bin_path, idx_path)
             self.tokens = _open_raw(self.path, dtype)
             self.files = (self.path,)
             self.document_starts = _split(self.tokens, eod, eod_position or _position_of(self.tokens, eod))
@@ -301,7 +301,7 @@ def _megatron_pair(path: Path) -> tuple[Path, Path]:
     return prefix.with_name(f"{name}.bin"), prefix.with_name(f"{name}.idx")
 
 
-def _refuse_what_is_no_raw_file(path: Path, bin_path: Path, idx_path: Path) -> None:
+def _check_is_raw_file(path: Path, bin_path: Path, idx_path: Path) -> None:
     if path.is_dir():
         if any(path.glob("*.parquet")):
             raise MismatchError(f"{path} contains Parquet, which cannot be read by position: saltworks tokenize it")

@@ -79,7 +79,7 @@ def test_signals_are_the_teachers(made: Path) -> None:
         assert np.allclose(row.tail_mass, 1 - np.exp(kept).sum(1), atol=1e-3)
 
 
-def test_a_place_a_number_and_the_end_lead_to_the_same_row(made: Path) -> None:
+def test_rows_are_found_by_place_number_and_from_the_end(made: Path) -> None:
     labels = Labels(made / "labels")
     for i in (0, 13, len(labels) - 1):
         row = labels[i]
@@ -178,13 +178,13 @@ def test_a_selection_of_the_program_is_read(made: Path, tmp_path: Path) -> None:
         ({"seq_id": [3], "kept": [1]}, "expected boolean"),
     ],
 )
-def test_selections_that_cannot_be_meant_are_refused(tmp_path: Path, table: dict, message: str) -> None:
+def test_invalid_selections_are_refused(tmp_path: Path, table: dict, message: str) -> None:
     pq.write_table(pa.table(table), tmp_path / "s.parquet")
     with pytest.raises(sl.DamagedError, match=message):
         sl.read_selection(tmp_path / "s.parquet")
 
 
-def test_a_shard_is_no_selection() -> None:
+def test_a_shard_is_not_a_selection() -> None:
     with pytest.raises(sl.DamagedError, match="is a file of labels"):
         sl.read_selection(FIXTURES / "labels/scores/part-00000.parquet")
 
@@ -287,13 +287,13 @@ def test_labels_extended_since_they_were_finalized_are_refused(golden: Path) -> 
         (lambda plan: plan["sequences"].update(end=30), sl.DamagedError, "end 30"),
     ],
 )
-def test_plans_that_are_not_known_or_not_whole_are_refused(golden: Path, change, error, message: str) -> None:
+def test_unknown_and_incomplete_plans_are_refused(golden: Path, change, error, message: str) -> None:
     rewrite(golden / "plan.json", change)
     with pytest.raises(error, match=message):
         Labels(golden)
 
 
-def test_a_plan_that_is_not_that_of_the_shards_is_found_when_they_are_read(golden: Path) -> None:
+def test_a_plan_of_other_shards_is_detected_when_they_are_read(golden: Path) -> None:
     rewrite(golden / "plan.json", lambda plan: plan["teacher"].update(vocab_size=40))
     labels = Labels(golden)
     with pytest.raises(sl.DamagedError, match=r"part-00000.parquet.*vocab_size 23, but the plan says 40"):
@@ -306,7 +306,7 @@ def test_a_shard_of_another_plan_is_refused(golden: Path) -> None:
         Labels(golden)[0]
 
 
-def test_a_missing_a_cut_and_a_damaged_file_are_named(golden: Path) -> None:
+def test_missing_truncated_and_damaged_files_are_named(golden: Path) -> None:
     path = golden / "positions/part-00001.parquet"
     content = path.read_bytes()
     path.write_bytes(content[:-1])
@@ -325,7 +325,7 @@ def test_a_missing_a_cut_and_a_damaged_file_are_named(golden: Path) -> None:
         Labels(golden)
 
 
-def test_what_is_no_directory_of_labels_is_told_apart(tmp_path: Path, golden: Path) -> None:
+def test_directories_that_are_not_labels_are_distinguished(tmp_path: Path, golden: Path) -> None:
     with pytest.raises(FileNotFoundError, match="does not exist"):
         Labels(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match="give the directory that plan.json is in"):
@@ -343,7 +343,7 @@ def test_a_model_of_another_tokenizer_or_a_smaller_vocabulary_is_refused(golden:
         labels.check_tokenizer(vocab_size=22)
 
 
-def test_values_that_cannot_be_are_refused(made: Path, tmp_path: Path) -> None:
+def test_impossible_values_are_refused(made: Path, tmp_path: Path) -> None:
     """A file rewritten with an id past the vocabulary, lists of other lengths, or numbers that are none."""
     path = Labels(made / "labels")._files.path("positions", Labels(made / "labels").places[0])
     table = pq.ParquetFile(path).read()

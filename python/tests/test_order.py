@@ -108,7 +108,7 @@ def read(n: int, start: State, batch: int, ranks: int, workers: int, n_steps: in
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 4, 8])
 @pytest.mark.parametrize("workers", [0, 1, 2, 3])
-def test_every_rank_and_worker_reads_its_own_and_together_the_one_order(ranks: int, workers: int) -> None:
+def test_ranks_and_workers_read_disjoint_parts_of_one_order(ranks: int, workers: int) -> None:
     n, batch = 310, 3
     n_steps = Readers(batch, 0, ranks).n_steps(n)
     assert n_steps == n // (batch * ranks)
@@ -141,7 +141,7 @@ def test_the_next_epoch_follows_and_has_another_order() -> None:
     assert [(state.epoch, state.position) for state in states] == [(0, 0), (0, 8), (1, 0), (1, 8), (2, 0)]
 
 
-def test_too_few_sequences_and_numbers_that_cannot_be_are_refused() -> None:
+def test_too_few_sequences_and_invalid_numbers_are_refused() -> None:
     with pytest.raises(ValueError, match=r"30 sequences are fewer than a step of 4 ranks at batch 8 \(32\): 2 are"):
         Readers(8, 0, 4).steps(30, State(0))
     with pytest.raises(ValueError, match="rank 4 of 4: expected 0 to 3"):

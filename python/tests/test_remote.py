@@ -34,7 +34,7 @@ def test_labels_behind_a_url_are_the_labels(made: Path, store: fs.FileSystem) ->
         assert (pickle.loads(pickle.dumps(there))[3].targets == here[3].targets).all()
 
 
-def test_labels_that_are_not_there_or_not_whole_are_refused(made: Path, store: fs.FileSystem, tmp_path: Path) -> None:
+def test_missing_and_incomplete_labels_are_refused(made: Path, store: fs.FileSystem, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="given://nowhere does not exist"):
         Labels("given://nowhere", filesystem=store)
     with pytest.raises(FileNotFoundError, match=r"given://tokens\.bin is a file: give the directory"):

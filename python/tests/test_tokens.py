@@ -78,7 +78,7 @@ def test_stage_two_reads_what_is_not_labelled(made: Path) -> None:
     assert len(view) == len(view.without([]))
 
 
-def test_token_files_that_cannot_be_are_refused(made: Path, tmp_path: Path) -> None:
+def test_invalid_token_files_are_refused(made: Path, tmp_path: Path) -> None:
     write_megatron(tmp_path / "t", documents(5))
     idx, tokens = (tmp_path / "t.idx").read_bytes(), (tmp_path / "t.bin").read_bytes()
 

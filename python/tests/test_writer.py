@@ -71,9 +71,7 @@ def test_the_labels_are_those_of_the_program(made: Path, tmp_path: Path, table: 
     assert n_other_draws <= 0.01 * len(labels)
 
 
-def test_files_are_encoded_as_the_programs_are(
-    made: Path, tmp_path: Path, table: np.ndarray, by_program: Labels
-) -> None:
+def test_files_are_encoded_like_the_programs(made: Path, tmp_path: Path, table: np.ndarray, by_program: Labels) -> None:
     with writer_of(made, tmp_path / "labels") as writer:
         write_all(writer, table)
     for kind in ("scores", "positions"):
@@ -104,7 +102,7 @@ def test_an_interrupted_writer_goes_on_where_it_was(made: Path, tmp_path: Path, 
         assert list(writer.todo()) == []
 
 
-def test_batches_and_any_order_do(made: Path, tmp_path: Path, table: np.ndarray) -> None:
+def test_batches_in_any_order_are_accepted(made: Path, tmp_path: Path, table: np.ndarray) -> None:
     with writer_of(made, tmp_path / "labels", groups=("topk",), samples=None, packing="document") as writer:
         todo = writer.todo()
         while batch := list(itertools.islice(todo, 50)):
@@ -135,7 +133,7 @@ def test_arrays_of_an_engine_are_taken_as_they_are(made: Path, tmp_path: Path, t
     assert 0 < labels[0].scores["score_mean_topk_mass"] < 1
 
 
-def test_selection_and_trainer_take_them(made: Path, tmp_path: Path, table: np.ndarray) -> None:
+def test_selection_and_trainer_accept_them(made: Path, tmp_path: Path, table: np.ndarray) -> None:
     with writer_of(made, tmp_path / "labels") as writer:
         write_all(writer, table)
     run = sl.programs.run_saltworks
@@ -178,7 +176,7 @@ def good(open_writer: LabelWriter, table: np.ndarray):
         ("sampled_ids", lambda a: a + V, "sampled_ids contains"),
     ],
 )
-def test_what_no_labels_may_be_is_refused_at_once(open_writer: LabelWriter, good, name, change, message) -> None:
+def test_invalid_labels_are_refused_at_once(open_writer: LabelWriter, good, name, change, message) -> None:
     row, fields = good
     with pytest.raises(ValueError, match=f"sequence {row.seq_id}.*{message}"):
         open_writer.write(row, **(fields | {name: change(fields[name])}))
@@ -197,14 +195,16 @@ def test_what_no_labels_may_be_is_refused_at_once(open_writer: LabelWriter, good
         ("score_topk_mass", "follows from topk_logprobs where K >= 10"),
     ],
 )
-def test_what_an_engine_cannot_give_is_refused_by_group(open_writer: LabelWriter, good, name, message) -> None:
+def test_groups_that_an_engine_cannot_provide_are_refused_by_name(
+    open_writer: LabelWriter, good, name, message
+) -> None:
     row, fields = good
     del fields[name]
     with pytest.raises(sl.MissingGroupError, match=message):
         open_writer.write(row, **fields)
 
 
-def test_draws_that_do_not_make_n_are_refused_by_the_program(made: Path, tmp_path: Path, table: np.ndarray) -> None:
+def test_draws_that_do_not_sum_to_n_are_refused_by_the_program(made: Path, tmp_path: Path, table: np.ndarray) -> None:
     writer = writer_of(made, tmp_path / "labels")
 
     def write_one_wrong() -> None:
@@ -254,7 +254,7 @@ def test_rows_that_are_not_the_shards_are_refused_by_the_program(
     writer._drop()
 
 
-def test_a_row_group_too_many_is_refused(made: Path, tmp_path: Path, table: np.ndarray, monkeypatch) -> None:
+def test_an_extra_row_group_is_refused(made: Path, tmp_path: Path, table: np.ndarray, monkeypatch) -> None:
     writer = writer_of(made, tmp_path / "labels", groups=("topk",), samples=None, temperatures=[])
     published = LabelWriter._import
 

@@ -14,7 +14,7 @@ const N_SEQUENCE_BLOCKS: usize = 64;
 /// What a block of text consists of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum BlocksOf {
+pub enum BlockUnit {
     /// A document, or neighbouring ones where there are more than [`MAX_BLOCKS`]. A sequence belongs to the
     /// document in which it begins.
     Documents,
@@ -26,7 +26,7 @@ pub enum BlocksOf {
 /// Maps a row to its block.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Blocks {
-    pub(super) of: BlocksOf,
+    pub(super) of: BlockUnit,
     /// Documents or sequences, from the first to one past the last.
     range: Range<u64>,
     pub(super) n: usize,
@@ -49,11 +49,11 @@ impl Extent {
     pub(super) fn blocks(self) -> Option<Blocks> {
         let documents = self.documents?;
         if documents.end - documents.start >= MIN_DOCUMENTS {
-            return Some(Blocks::new(BlocksOf::Documents, documents, MAX_BLOCKS));
+            return Some(Blocks::new(BlockUnit::Documents, documents, MAX_BLOCKS));
         }
         let sequences = self.sequences?;
         Some(Blocks::new(
-            BlocksOf::Sequences,
+            BlockUnit::Sequences,
             sequences,
             N_SEQUENCE_BLOCKS,
         ))
@@ -69,7 +69,7 @@ fn widen(range: &mut Option<Range<u64>>, value: u64) {
 }
 
 impl Blocks {
-    fn new(of: BlocksOf, range: Range<u64>, max: usize) -> Self {
+    fn new(of: BlockUnit, range: Range<u64>, max: usize) -> Self {
         let n = (range.end - range.start).min(max as u64) as usize;
         Blocks { of, range, n }
     }
@@ -77,8 +77,8 @@ impl Blocks {
     /// Index of the row's block, below `n`.
     pub(super) fn block_of(&self, row: &Row) -> usize {
         let place = match self.of {
-            BlocksOf::Documents => row.first_doc_index,
-            BlocksOf::Sequences => row.seq_id,
+            BlockUnit::Documents => row.first_doc_index,
+            BlockUnit::Sequences => row.seq_id,
         };
         let last = self.range.end - 1;
         let place = place.clamp(self.range.start, last) - self.range.start;
@@ -106,9 +106,9 @@ mod tests {
     }
 
     #[test]
-    fn up_to_the_greatest_number_every_document_is_a_block() {
+    fn up_to_the_maximum_every_document_is_a_block() {
         let blocks = blocks_of((0..60).map(|i| row(i, 100 + i / 3)));
-        assert_eq!((blocks.of, blocks.n), (BlocksOf::Documents, 20));
+        assert_eq!((blocks.of, blocks.n), (BlockUnit::Documents, 20));
         let found: Vec<usize> = (0..60)
             .map(|i| blocks.block_of(&row(i, 100 + i / 3)))
             .collect();
@@ -130,7 +130,7 @@ mod tests {
         let blocks = blocks_of((0..6_400).map(|i| row(i, 0)));
         assert_eq!(
             (blocks.of, blocks.n),
-            (BlocksOf::Sequences, N_SEQUENCE_BLOCKS)
+            (BlockUnit::Sequences, N_SEQUENCE_BLOCKS)
         );
         assert_eq!(
             [0, 99, 100, 6_399].map(|i| blocks.block_of(&row(i, 0))),

@@ -5,7 +5,7 @@ use super::error::BoundsError;
 use super::estimate::Estimate;
 use super::figures::{DivergenceBounds, EntropyBucket, NllBucket, TeacherFigures};
 use super::mass::TopMass;
-use super::terciles::{Thirds, third_of};
+use super::terciles::{Terciles, tercile_of};
 use crate::shards::{Group, LabelSet, Row, ShardReader};
 
 const ENTROPY_NAMES: [&str; 3] = ["low", "middle", "high"];
@@ -18,7 +18,7 @@ pub struct TeacherCollector {
     /// `None` without the groups `stats` and `topk`.
     top: Option<TopMass>,
     /// `None` without the group `stats`.
-    borders: Option<Borders>,
+    boundaries: Option<Boundaries>,
     n_sequences: u64,
     n_without_nll: u64,
     blocks: Blocks,
@@ -28,7 +28,7 @@ pub struct TeacherCollector {
 
 /// Boundaries between the thirds, in nats.
 #[derive(Debug, Clone, Copy)]
-struct Borders {
+struct Boundaries {
     entropy: [f64; 2],
     nll: [f64; 2],
 }
@@ -97,12 +97,12 @@ impl TeacherCollector {
     /// As [`teacher_figures`].
     pub fn new(set: &LabelSet, k: Option<u32>) -> Result<Self, BoundsError> {
         let top = top_mass(set, k)?;
-        let (blocks, borders) = survey(set)?;
+        let (blocks, boundaries) = survey(set)?;
         Ok(TeacherCollector {
             // The segments of a set differ only in their ranges.
             score_k: set.segments[0].signals.score_k,
             top,
-            borders,
+            boundaries,
             n_sequences: 0,
             n_without_nll: 0,
             sums: vec![Block::default(); blocks.n],
@@ -119,14 +119,14 @@ impl TeacherCollector {
         self.n_sequences += 1;
         let block = &mut self.sums[self.blocks.block_of(row)];
         block.scored.add(&scored(row));
-        let Some(borders) = self.borders else {
+        let Some(boundaries) = self.boundaries else {
             return;
         };
         for t in 0..row.signals.target_logprob_t.len() {
             let position = position(row, t, self.top);
             let entropy = f64::from(row.signals.entropy_t[t]);
-            block.by_entropy[third_of(entropy, borders.entropy)].add(&position);
-            block.by_nll[third_of(position.nll, borders.nll)].add(&position);
+            block.by_entropy[tercile_of(entropy, boundaries.entropy)].add(&position);
+            block.by_nll[tercile_of(position.nll, boundaries.nll)].add(&position);
         }
     }
 
@@ -134,7 +134,7 @@ impl TeacherCollector {
     pub fn finish(&self) -> Option<TeacherFigures> {
         let all = self.over(Block::positions);
         let scored = self.over(|block| block.scored);
-        let positions = self.borders.map(|_| &all);
+        let positions = self.boundaries.map(|_| &all);
         let by_topk = self
             .top
             .and_then(|top| all.bounds(top.k as u32, Some(&all)));
@@ -154,14 +154,14 @@ impl TeacherCollector {
     }
 
     fn entropy_buckets(&self) -> Vec<EntropyBucket> {
-        let (Some(top), Some(borders)) = (self.top, self.borders) else {
+        let (Some(top), Some(boundaries)) = (self.top, self.boundaries) else {
             return Vec::new();
         };
-        let bucket = |third: usize| {
-            let sums = self.over(|block| block.by_entropy[third]);
-            let (from, below) = range_of(third, borders.entropy);
+        let bucket = |tercile: usize| {
+            let sums = self.over(|block| block.by_entropy[tercile]);
+            let (from, below) = range_of(tercile, boundaries.entropy);
             Some(EntropyBucket {
-                name: ENTROPY_NAMES[third].to_owned(),
+                name: ENTROPY_NAMES[tercile].to_owned(),
                 from,
                 below,
                 n_targets: sums.n(),
@@ -172,14 +172,14 @@ impl TeacherCollector {
     }
 
     fn nll_buckets(&self) -> Vec<NllBucket> {
-        let Some(borders) = self.borders else {
+        let Some(boundaries) = self.boundaries else {
             return Vec::new();
         };
-        let bucket = |third: usize| {
-            let sums = self.over(|block| block.by_nll[third]);
-            let (from, below) = range_of(third, borders.nll);
+        let bucket = |tercile: usize| {
+            let sums = self.over(|block| block.by_nll[tercile]);
+            let (from, below) = range_of(tercile, boundaries.nll);
             Some(NllBucket {
-                name: NLL_NAMES[third].to_owned(),
+                name: NLL_NAMES[tercile].to_owned(),
                 from,
                 below,
                 n_targets: sums.n(),
@@ -230,7 +230,7 @@ impl Listed {
 impl Block {
     fn positions(&self) -> Sums {
         let mut all = Sums::default();
-        self.by_entropy.iter().for_each(|third| all.add(third));
+        self.by_entropy.iter().for_each(|tercile| all.add(tercile));
         all
     }
 }
@@ -304,9 +304,9 @@ fn top_mass(set: &LabelSet, k: Option<u32>) -> Result<Option<TopMass>, BoundsErr
 }
 
 /// A first pass over the set: block layout, and boundaries between thirds if it has the group `stats`.
-fn survey(set: &LabelSet) -> Result<(Blocks, Option<Borders>), BoundsError> {
+fn survey(set: &LabelSet) -> Result<(Blocks, Option<Boundaries>), BoundsError> {
     let mut extent = Extent::default();
-    let (mut entropy, mut nll) = (Thirds::new(), Thirds::new());
+    let (mut entropy, mut nll) = (Terciles::new(), Terciles::new());
     for (plan, shard) in set.finished_shards()? {
         // No check here: the pass that adds the rows compares the files with their sidecars.
         for rows in ShardReader::open_groups(&set.dir, plan, shard, &[Group::Stats])? {
@@ -324,18 +324,18 @@ fn survey(set: &LabelSet) -> Result<(Blocks, Option<Borders>), BoundsError> {
     let dir = set.dir.clone();
     let blocks = extent.blocks();
     let blocks = blocks.ok_or(BoundsError::NothingFinished { dir })?;
-    let borders = Borders {
-        entropy: entropy.borders(),
-        nll: nll.borders(),
+    let boundaries = Boundaries {
+        entropy: entropy.boundaries(),
+        nll: nll.boundaries(),
     };
     let has_stats = set.segments[0].signals.has(Group::Stats);
-    Ok((blocks, has_stats.then_some(borders)))
+    Ok((blocks, has_stats.then_some(boundaries)))
 }
 
-fn range_of(third: usize, borders: [f64; 2]) -> (f64, Option<f64>) {
-    match third {
-        0 => (0.0, Some(borders[0])),
-        1 => (borders[0], Some(borders[1])),
-        _ => (borders[1], None),
+fn range_of(tercile: usize, boundaries: [f64; 2]) -> (f64, Option<f64>) {
+    match tercile {
+        0 => (0.0, Some(boundaries[0])),
+        1 => (boundaries[0], Some(boundaries[1])),
+        _ => (boundaries[1], None),
     }
 }

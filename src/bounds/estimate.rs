@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn with_one_position_a_block_it_is_the_textbook_standard_error() {
+    fn with_one_position_per_block_it_is_the_textbook_standard_error() {
         let values: [f64; 5] = [1.0, 4.0, 2.0, 2.0, 7.0];
         let got = Estimate::of_blocks(values.iter().map(|&v| (1, v))).unwrap();
         let mean = 16.0 / 5.0;

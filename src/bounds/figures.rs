@@ -1,6 +1,6 @@
 //! The figures, as plain data.
 
-use super::blocks::BlocksOf;
+use super::blocks::BlockUnit;
 use super::estimate::Estimate;
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ pub struct TeacherFigures {
     /// Predicted positions in them.
     pub n_targets: u64,
     /// What the blocks of text, over which standard errors are estimated, consist of.
-    pub blocks_of: BlocksOf,
+    pub blocks_of: BlockUnit,
     /// Number of those blocks.
     pub n_blocks: usize,
     /// Mean NLL, nats per position: an upper bound of the mean KL(P, T).

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_is_kept_is_one_minus_the_tail_whatever_was_rounded() {
+    fn kept_mass_is_one_minus_the_tail_whatever_the_rounding() {
         let top = TopMass {
             k: 2,
             top_k: 2,

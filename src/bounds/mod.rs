@@ -35,7 +35,7 @@ mod terciles;
 #[cfg(test)]
 mod tests;
 
-pub use blocks::{BlocksOf, MAX_BLOCKS};
+pub use blocks::{BlockUnit, MAX_BLOCKS};
 pub use collect::{TeacherCollector, teacher_figures};
 pub use error::BoundsError;
 pub use estimate::Estimate;

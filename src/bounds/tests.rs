@@ -242,18 +242,18 @@ fn standard_errors_are_over_documents() {
     let dir = tempfile::tempdir().unwrap();
     write_rows(dir.path(), &plan, |seq_id| {
         let document = seq_id / 10;
-        let said = world.row(&plan, document, 15);
+        let row = world.row(&plan, document, 15);
         Row {
             seq_id,
             first_doc_index: document,
             doc_indices: vec![document],
-            ..said
+            ..row
         }
     });
     let repeated = figures_of(&LabelSet::open(dir.path()).unwrap());
     assert_eq!(
         (repeated.blocks_of, repeated.n_blocks),
-        (BlocksOf::Documents, 40)
+        (BlockUnit::Documents, 40)
     );
     let rows = (0..40).map(|document| world.row(&plan, document, 15));
     let nll = Estimate::of_blocks(rows.map(|row| (T as u64, row.scores.mean_nll * T as f64)));
@@ -264,7 +264,7 @@ fn standard_errors_are_over_documents() {
 }
 
 #[test]
-fn of_a_teacher_that_is_the_data_the_lower_bound_is_within_noise() {
+fn a_teacher_equal_to_the_data_has_a_lower_bound_within_noise() {
     let world = World::new(1.0);
     let mut n_within = 0;
     for seed in 20..30 {
@@ -300,7 +300,7 @@ fn buckets_by_the_nll_of_the_target_would_bound_nothing() {
 }
 
 #[test]
-fn buckets_are_thirds_and_add_up_to_the_whole() {
+fn buckets_are_terciles_and_sum_to_the_total() {
     let world = World::new(0.7);
     let (_dir, set) = world.labels(&world_plan(), 41);
     let figures = figures_of(&set);
@@ -433,7 +433,7 @@ fn fewer_ids_than_are_stored_take_the_rounding_into_account() {
 }
 
 #[test]
-fn scores_alone_still_tell_the_bounds_at_ten() {
+fn scores_alone_still_give_the_bounds_at_k_10() {
     let world = World::new(0.3);
     let mut plan = world_plan();
     plan.signals.groups = vec![Group::Scores];
@@ -479,7 +479,7 @@ fn the_gap_to_held_out_text_is_that_of_the_two_worlds() {
 }
 
 #[test]
-fn text_of_one_kind_has_no_gap_beyond_noise() {
+fn text_of_the_same_kind_has_no_gap_beyond_noise() {
     let world = World::new(0.8);
     let (_a, a) = world.labels(&world_plan(), 91);
     let mut other_corpus = world_plan();
@@ -526,7 +526,7 @@ fn two_selections_of_one_corpus_may_be_compared_if_they_have_nothing_in_common()
 }
 
 #[test]
-fn a_set_of_which_nothing_is_finished_has_no_figures() {
+fn a_set_without_a_finished_shard_has_no_figures() {
     let dir = tempfile::tempdir().unwrap();
     LabelSet::create_or_match(dir.path(), &plan(), None).unwrap();
     let set = LabelSet::open(dir.path()).unwrap();

@@ -1,7 +1,7 @@
 //! The cache: finds, checks and makes entries.
 
 use super::error::CheckpointGraphError;
-use super::export::{GraphWork, Onlooker, config_json, graph_of, write_watched};
+use super::export::{GraphObserver, GraphWork, config_json, graph_of, write_observed};
 use crate::decoder_file::WeightsPlace;
 use crate::onnx::decoder::{DecoderModel, GRAPH_VERSION, GraphOptions};
 use crate::pretrained::{CONFIG_JSON, Checkpoint};
@@ -63,38 +63,38 @@ pub fn cached_graph<'a>(
     sources: impl Iterator<Item = &'a str>,
     options: GraphOptions,
     cache: &Path,
-    onlooker: Onlooker<'_>,
+    observer: GraphObserver<'_>,
 ) -> Result<CachedGraph, CheckpointGraphError> {
     // The description is hashed too: if the same files are read differently, the graph differs.
     let description = format!("{:?}", checkpoint.spec);
-    let said = [&*description, &config_json(&checkpoint.spec)];
-    let entry = cache.join(entry_name(sources, said, options));
-    if let Some(there) = whole_entry(&entry) {
-        return Ok(there);
+    let texts = [&*description, &config_json(&checkpoint.spec)];
+    let entry = cache.join(entry_name(sources, texts, options));
+    if let Some(cached) = whole_entry(&entry) {
+        return Ok(cached);
     }
     let model = graph_of(checkpoint, options)?;
     let io = |source| StorageError::io("create", cache, source);
     std::fs::create_dir_all(cache).map_err(io)?;
-    let lock = wait_for_lock(cache, &entry, onlooker)?;
-    if let Some(there) = whole_entry(&entry) {
-        return Ok(there);
+    let lock = wait_for_lock(cache, &entry, observer)?;
+    if let Some(cached) = whole_entry(&entry) {
+        return Ok(cached);
     }
     // Without locks their makers may still be running, so leftovers stay.
     if lock.is_some() {
         sweep(&entry)?;
     }
-    make(checkpoint, &model, &entry, onlooker)
+    make(checkpoint, &model, &entry, observer)
 }
 
 fn entry_name<'a>(
     sources: impl Iterator<Item = &'a str>,
-    said: [&str; 2],
+    texts: [&str; 2],
     options: GraphOptions,
 ) -> String {
     let version = GRAPH_VERSION.to_string();
     let mut all: Vec<&str> = sources.collect();
     all.extend([options.dialect.word(), options.weights.word(), &version]);
-    all.extend(said);
+    all.extend(texts);
     let all = fingerprint_of(all.into_iter());
     let (_, hex) = all.split_once(':').expect("a fingerprint has a prefix");
     hex[..NAME_DIGITS].to_owned()
@@ -103,14 +103,14 @@ fn entry_name<'a>(
 /// The entry, if every file matches its hash. This reads all of it.
 fn whole_entry(entry: &Path) -> Option<CachedGraph> {
     let bytes = std::fs::read(entry.join(ENTRY)).ok()?;
-    let said = from_checked_json::<Entry>(&bytes).ok()?;
+    let recorded = from_checked_json::<Entry>(&bytes).ok()?;
     let is_whole = |file: &EntryFile| {
         let path = entry.join(&file.name);
         let has_size = path.metadata().is_ok_and(|m| m.len() == file.hash.bytes);
         has_size && hash_file(&path).is_ok_and(|hash| hash == file.hash)
     };
-    let is_whole = !said.files.is_empty() && said.files.iter().all(is_whole);
-    is_whole.then(|| graph(entry, false, said.files))
+    let is_whole = !recorded.files.is_empty() && recorded.files.iter().all(is_whole);
+    is_whole.then(|| graph(entry, false, recorded.files))
 }
 
 fn graph(entry: &Path, is_new: bool, files: Vec<EntryFile>) -> CachedGraph {
@@ -125,19 +125,19 @@ fn graph(entry: &Path, is_new: bool, files: Vec<EntryFile>) -> CachedGraph {
 fn wait_for_lock(
     cache: &Path,
     entry: &Path,
-    onlooker: Onlooker<'_>,
+    observer: GraphObserver<'_>,
 ) -> Result<Option<File>, CheckpointGraphError> {
     let mut is_told = false;
     loop {
         match try_lock_dir(cache)? {
             Lock::Ours(lock) => return Ok(Some(lock)),
             Lock::Unknown(_) => return Ok(None),
-            Lock::Theirs if onlooker.interrupt.is_requested() => {
+            Lock::Theirs if observer.interrupt.is_requested() => {
                 let path = entry.join(MODEL);
                 return Err(CheckpointGraphError::Interrupted { path });
             }
             Lock::Theirs if !is_told => {
-                let _ = (onlooker.on_work)(GraphWork::Waiting { cache });
+                let _ = (observer.on_work)(GraphWork::Waiting { cache });
                 is_told = true;
             }
             Lock::Theirs => std::thread::sleep(LOCK_INTERVAL),
@@ -178,7 +178,7 @@ fn make(
     checkpoint: &Checkpoint,
     model: &DecoderModel,
     entry: &Path,
-    onlooker: Onlooker<'_>,
+    observer: GraphObserver<'_>,
 ) -> Result<CachedGraph, CheckpointGraphError> {
     let cache = entry.parent().unwrap_or(Path::new("."));
     check_room(cache, model.n_bytes() + OVERHEAD_BYTES)?;
@@ -191,7 +191,7 @@ fn make(
         .map_err(io)?;
     let (at, place) = (part.path().join(MODEL), WeightsPlace::External);
     let target = entry.join(MODEL);
-    let mut hashes = write_watched(&at, &target, model, checkpoint, place, onlooker)?;
+    let mut hashes = write_observed(&at, &target, model, checkpoint, place, observer)?;
     let config = part.path().join(CONFIG_JSON);
     create_if_absent(&config, config_json(&checkpoint.spec).as_bytes())?;
     hashes.push((CONFIG_JSON.to_owned(), hash_file(&config)?));
@@ -221,8 +221,8 @@ fn publish(
     let json = checked_json(&contents).expect("an entry has string keys only");
     create_if_absent(&part.join(ENTRY), &json)?;
     if publish_dir(part, entry).is_err() {
-        if let Some(there) = whole_entry(entry) {
-            return Ok(there);
+        if let Some(cached) = whole_entry(entry) {
+            return Ok(cached);
         }
         replace_dir(part, entry, &part.with_extension("old"))?;
     }

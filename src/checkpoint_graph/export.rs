@@ -32,8 +32,8 @@ pub type OnWork<'a> = &'a dyn Fn(GraphWork<'_>) -> Box<dyn Fn(u64)>;
 
 /// Observes the making of a graph, and may stop it.
 #[derive(Clone, Copy)]
-pub struct Onlooker<'a> {
-    /// Asks for a stop.
+pub struct GraphObserver<'a> {
+    /// Requests a stop.
     pub interrupt: &'a Interrupt,
     /// Called when a slow step begins.
     pub on_work: OnWork<'a>,
@@ -48,10 +48,10 @@ pub fn export_checkpoint(
     path: &Path,
     options: GraphOptions,
     place: WeightsPlace,
-    onlooker: Onlooker<'_>,
+    observer: GraphObserver<'_>,
 ) -> Result<Vec<(String, FileHash)>, CheckpointGraphError> {
     let model = graph_of(checkpoint, options)?;
-    write_watched(path, path, &model, checkpoint, place, onlooker)
+    write_observed(path, path, &model, checkpoint, place, observer)
 }
 
 /// The `config.json` next to a graph, which gives its limits on positions.
@@ -75,13 +75,13 @@ pub(super) fn graph_of(
 }
 
 /// Writes to `path` a graph that will be renamed to `target`.
-pub(super) fn write_watched(
+pub(super) fn write_observed(
     path: &Path,
     target: &Path,
     model: &DecoderModel,
     checkpoint: &Checkpoint,
     place: WeightsPlace,
-    Onlooker { interrupt, on_work }: Onlooker<'_>,
+    GraphObserver { interrupt, on_work }: GraphObserver<'_>,
 ) -> Result<Vec<(String, FileHash)>, CheckpointGraphError> {
     let n_bytes = model.n_bytes();
     let on_written = on_work(GraphWork::Writing {

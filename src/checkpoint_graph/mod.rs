@@ -23,4 +23,4 @@ mod export;
 
 pub use cache::{CachedGraph, cached_graph};
 pub use error::CheckpointGraphError;
-pub use export::{GraphWork, OnWork, Onlooker, config_json, export_checkpoint};
+pub use export::{GraphObserver, GraphWork, OnWork, config_json, export_checkpoint};

@@ -118,7 +118,7 @@ pub(super) fn place_elsewhere(table: &mut Table) -> Option<(String, PlaceError)>
 }
 
 /// `path` as it is named from `dir`, so that a file in `dir` can say it; an absolute one stays so.
-pub(super) fn seen_from(dir: &Path, path: &Path) -> PathBuf {
+pub(super) fn relative_to(dir: &Path, path: &Path) -> PathBuf {
     if path.is_absolute() || is_url(path) {
         return path.to_owned();
     }
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_elsewhere_is_found_with_its_key() {
+    fn a_remote_path_is_reported_with_its_key() {
         let found = |text: &str| place_elsewhere(&mut table(text)).map(|(key, _)| key);
         let sets = "name = \"\"\n[[data.sets]]\nlabels = \"hdfs://b/l\"";
         assert_eq!(found(sets).as_deref(), Some("data.sets.labels"));
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_seen_from_a_directory_and_leads_back() {
+    fn a_path_made_relative_to_a_directory_resolves_to_itself() {
         for (dir, path, seen) in [
             ("a/b", "a/c", "../c"),
             ("a", "a/b/c", "b/c"),
@@ -232,7 +232,10 @@ mod tests {
             ("a", "/x/y", "/x/y"),
             ("a", "s3://b/x", "s3://b/x"),
         ] {
-            assert_eq!(seen_from(Path::new(dir), Path::new(path)), Path::new(seen));
+            assert_eq!(
+                relative_to(Path::new(dir), Path::new(path)),
+                Path::new(seen)
+            );
         }
     }
 }

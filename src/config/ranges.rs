@@ -46,10 +46,10 @@ fn check_value(property: &Schema, key: &str, value: &Value) -> Result<(), Config
     };
     let bound = |name: &str| property[name].as_f64();
     let is_within = number.is_finite()
-        && bound("minimum").is_none_or(|least| number >= least)
-        && bound("exclusiveMinimum").is_none_or(|least| number > least)
-        && bound("maximum").is_none_or(|most| number <= most)
-        && bound("exclusiveMaximum").is_none_or(|most| number < most);
+        && bound("minimum").is_none_or(|min| number >= min)
+        && bound("exclusiveMinimum").is_none_or(|min| number > min)
+        && bound("maximum").is_none_or(|max| number <= max)
+        && bound("exclusiveMaximum").is_none_or(|max| number < max);
     match is_within {
         true => Ok(()),
         false => Err(ConfigFileError::Range {
@@ -62,8 +62,8 @@ fn check_value(property: &Schema, key: &str, value: &Value) -> Result<(), Config
 
 /// The range in words.
 fn described(bound: impl Fn(&str) -> Option<f64>) -> String {
-    if let (Some(least), Some(most)) = (bound("minimum"), bound("maximum")) {
-        return format!("from {least} to {most}");
+    if let (Some(min), Some(max)) = (bound("minimum"), bound("maximum")) {
+        return format!("from {min} to {max}");
     }
     let words = [
         ("minimum", "at least"),

@@ -3,7 +3,7 @@
 use super::error::ConfigFileError;
 use super::flags::Typed;
 use super::overrides::parse_value;
-use super::paths::{each_path, seen_from};
+use super::paths::{each_path, relative_to};
 use clap::{Arg, Args, Command};
 use serde::Serialize;
 use std::path::Path;
@@ -26,7 +26,7 @@ pub fn starter<T: Args + Serialize>(
     let dir = path.parent().unwrap_or(path);
     let mut values = favoured.clone();
     values.extend(typed.table()?);
-    each_path(&mut values, &mut |path| *path = seen_from(dir, path));
+    each_path(&mut values, &mut |path| *path = relative_to(dir, path));
     let command = T::augment_args(Command::new("options"));
     let entries: Vec<String> = command
         .get_arguments()

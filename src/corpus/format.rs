@@ -84,7 +84,7 @@ pub(super) enum Contents {
     /// This kind.
     Known(DocumentFormat),
     /// Nothing: the name has no extension, so the contents are examined.
-    Unsaid,
+    Unspecified,
     /// An unsupported kind, by its extension, with the dot.
     Other(String),
 }
@@ -128,11 +128,11 @@ pub(super) fn format_of(path: &Path) -> (Contents, Compression) {
         None => (name, Compression::None),
     };
     let Some((_, extension)) = split(&stem) else {
-        return (Contents::Unsaid, compression);
+        return (Contents::Unspecified, compression);
     };
     let is_numbered = extension.bytes().all(|byte| byte.is_ascii_digit());
     let contents = match extension.as_str() {
-        _ if is_numbered => Contents::Unsaid,
+        _ if is_numbered => Contents::Unspecified,
         "jsonl" | "json" | "jsonlines" | "ndjson" => Contents::Known(DocumentFormat::Jsonl),
         "parquet" | "pq" if compression == Compression::None => {
             Contents::Known(DocumentFormat::Parquet)
@@ -166,14 +166,14 @@ mod tests {
             let found = format_of(Path::new(name));
             assert_eq!(found, (Contents::Known(format), compression), "{name}");
         }
-        for unsaid in ["part-00001", "b", "part.00001", "jsonl"] {
+        for unspecified in ["part-00001", "b", "part.00001", "jsonl"] {
             assert_eq!(
-                format_of(Path::new(unsaid)),
-                (Contents::Unsaid, None),
-                "{unsaid}"
+                format_of(Path::new(unspecified)),
+                (Contents::Unspecified, None),
+                "{unspecified}"
             );
         }
-        assert_eq!(format_of(Path::new("b.gz")), (Contents::Unsaid, Gzip));
+        assert_eq!(format_of(Path::new("b.gz")), (Contents::Unspecified, Gzip));
         for (other, extension) in [("b.csv", ".csv"), ("b.parquet.gz", ".parquet.gz")] {
             let (contents, _) = format_of(Path::new(other));
             assert_eq!(contents, Contents::Other(extension.to_owned()));

@@ -147,7 +147,12 @@ impl Finder {
     /// Adds a file to read. If it has several names, one that tells its kind is preferred, then the first.
     fn add(&mut self, path: &Path, id: FileId) {
         self.n_met += 1;
-        let rank = |path: &Path| (format_of(path).0 == Contents::Unsaid, path.to_path_buf());
+        let rank = |path: &Path| {
+            (
+                format_of(path).0 == Contents::Unspecified,
+                path.to_path_buf(),
+            )
+        };
         let Some(kept) = self.files.get_mut(&id) else {
             self.files.insert(id, path.to_path_buf());
             return;
@@ -157,21 +162,21 @@ impl Finder {
         }
         if rank(path) < rank(kept) {
             let other = std::mem::replace(kept, path.to_path_buf());
-            self.left_out.add_twice(&other);
+            self.left_out.add_duplicate(&other);
         } else {
-            self.left_out.add_twice(path);
+            self.left_out.add_duplicate(path);
         }
     }
 
     /// `above`: the real paths of the directories being walked; meeting one again means a loop.
     fn walk(&mut self, dir: &Path, above: &mut Vec<PathBuf>) -> Result<(), CorpusError> {
-        let true_path = true_path(dir)?;
-        if above.contains(&true_path) {
+        let resolved_dir = resolved_dir(dir)?;
+        if above.contains(&resolved_dir) {
             return Err(CorpusError::SymlinkLoop {
                 path: dir.to_path_buf(),
             });
         }
-        above.push(true_path);
+        above.push(resolved_dir);
         let entries = storage::list(dir)?.into_iter();
         let mut entries: Vec<(PathBuf, bool)> = entries
             .map(|entry| (dir.join(entry.name), entry.is_dir))
@@ -181,7 +186,7 @@ impl Finder {
                 .into_iter()
                 .partition(|(path, _)| name_of(path) == "snapshots");
             entries = named;
-            self.leave_out_cache(unnamed);
+            self.skip_hub_cache(unnamed);
         }
         for (path, is_dir) in entries {
             // What a store lists exists, so no request is needed for each.
@@ -197,7 +202,7 @@ impl Finder {
 
     /// Counts what a hub's cache keeps besides its snapshots: blobs, and names of revisions. Only blobs that no
     /// snapshot refers to are reported.
-    fn leave_out_cache(&mut self, entries: Vec<(PathBuf, bool)>) {
+    fn skip_hub_cache(&mut self, entries: Vec<(PathBuf, bool)>) {
         for (path, _) in entries {
             let inside = fs::read_dir(&path).into_iter().flatten().flatten();
             for file in inside {
@@ -230,7 +235,7 @@ impl Found {
     /// `None` if nothing is there.
     fn at(path: &Path) -> Result<Option<Self>, CorpusError> {
         if storage::is_url(path) {
-            let found = storage::metadata_if_there(path)?;
+            let found = storage::metadata_if_exists(path)?;
             return Ok(found.map(|found| Self::in_store(path, found.is_dir)));
         }
         match fs::metadata(path) {
@@ -267,7 +272,7 @@ impl Found {
 }
 
 /// `dir` without links; a store has none.
-fn true_path(dir: &Path) -> Result<PathBuf, CorpusError> {
+fn resolved_dir(dir: &Path) -> Result<PathBuf, CorpusError> {
     match storage::is_url(dir) {
         true => Ok(dir.to_path_buf()),
         false => dir

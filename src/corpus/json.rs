@@ -87,15 +87,15 @@ pub(super) fn parse_line(line: &[u8], fields: &[&str]) -> Result<Line, Fault> {
     }
 }
 
-/// The keys of a line that is an object, `n_most` at most, and whether these are all.
-pub(super) fn keys(line: &[u8], n_most: usize) -> (Vec<String>, bool) {
+/// The keys of a line that is an object, `max_keys` at most, and whether these are all.
+pub(super) fn keys(line: &[u8], max_keys: usize) -> (Vec<String>, bool) {
     let mut scanner = Scanner { line, at: 0 };
     let mut keys = Vec::new();
     scanner.skip_space();
     scanner.at += 1;
     scanner.skip_space();
     while let Ok(Value::Text { inside, .. }) = scanner.key() {
-        if keys.len() == n_most {
+        if keys.len() == max_keys {
             return (keys, false);
         }
         keys.push(String::from_utf8_lossy(&line[inside]).into_owned());

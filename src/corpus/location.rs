@@ -76,7 +76,7 @@ mod tests {
     use std::os::unix::ffi::OsStrExt;
 
     #[test]
-    fn a_name_that_is_no_text_is_shown_byte_by_byte() {
+    fn a_name_that_is_not_utf8_is_shown_byte_by_byte() {
         let path = Path::new(OsStr::from_bytes(b"a/caf\xe9\x1b[1m.txt"));
         assert_eq!(shown(path), "a/caf\\xe9\\u{1b}[1m.txt");
     }

@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn first_bytes_tell_what_a_file_is() {
+    fn file_kinds_are_detected_by_their_first_bytes() {
         let named = |head: &[u8]| foreign(head).map(|foreign| foreign.name);
         assert_eq!(named(b"\xff\xfea\0"), Some("UTF-16 text"));
         assert_eq!(named(&b"a\0".repeat(30)), Some("UTF-16 text"));

@@ -167,13 +167,13 @@ impl Named {
         let (contents, compression) = format_of(path);
         let by_name = match contents {
             Contents::Known(format) => Some(format),
-            Contents::Unsaid | Contents::Other(_) => None,
+            Contents::Unspecified | Contents::Other(_) => None,
         };
         let is_forced = options.format.is_some();
         Self {
             format: options.format.or(by_name),
             compression,
-            any_compression: is_forced || contents == Contents::Unsaid,
+            any_compression: is_forced || contents == Contents::Unspecified,
             is_forced,
         }
     }

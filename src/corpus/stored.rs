@@ -43,7 +43,7 @@ fn names(files: &InputFiles, root: &Path) -> Vec<String> {
 }
 
 #[test]
-fn folders_and_globs_in_a_store_stand_for_what_they_do_in_a_directory() {
+fn folders_and_globs_in_a_store_expand_as_on_a_local_disk() {
     memory_store("s3://corpus-inputs");
     let dir = tempfile::tempdir().unwrap();
     tree(dir.path());
@@ -74,7 +74,7 @@ fn folders_and_globs_in_a_store_stand_for_what_they_do_in_a_directory() {
 }
 
 #[test]
-fn a_pattern_that_stands_for_nothing_and_a_file_cut_short_are_told_by_their_urls() {
+fn an_empty_pattern_and_a_truncated_file_are_reported_by_url() {
     memory_store("s3://corpus-absent");
     let absent = expand_inputs(&["s3://corpus-absent/docs/*.jsonl"], None).unwrap_err();
     assert!(

@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_bytes_of_seed_1_are_what_they_were() {
+    fn the_first_bytes_of_seed_1_are_golden() {
         // blake3 of the file for seed 1 and 100,000 bytes; it changes only with the generator, and then the
         // labels of every demo change too.
         let hash = blake3::hash(corpus(1, 100_000).0.as_bytes()).to_hex();

@@ -55,13 +55,13 @@ pub enum DemoError {
     OnlyGenerated,
     /// There is not enough text to learn anything from.
     #[error(
-        "{n_bytes} bytes of text are too few: at least {least} are needed; give --corpus more text, or omit it for generated text"
+        "{n_bytes} bytes of text are too few: at least {min_bytes} are needed; give --corpus more text, or omit it for generated text"
     )]
     TooLittleText {
         /// Bytes of text given.
         n_bytes: usize,
         /// Bytes needed.
-        least: usize,
+        min_bytes: usize,
     },
     /// A command of the demo failed.
     #[error(

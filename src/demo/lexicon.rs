@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_are_a_few_thousand_forms_and_no_two_nouns_alike() {
+    fn the_lexicon_has_a_few_thousand_forms_and_distinct_nouns() {
         let lexicon = Lexicon::new(1);
         assert!(
             (2_000..8_000).contains(&lexicon.n_forms()),

@@ -110,7 +110,7 @@ impl<'a> Story<'a> {
             0 => self.sum(speaker),
             1 => self.counting(speaker),
             2 => self.question(speaker),
-            3 => self.whereabouts(speaker),
+            3 => self.location_sentence(speaker),
             4 => self.steps(speaker),
             5 | 6 => self.of_things(speaker),
             7 | 8 => self.with_reason(speaker),
@@ -209,7 +209,7 @@ impl<'a> Story<'a> {
     }
 
     /// Where a thing is, which is the same throughout the document.
-    fn whereabouts(&mut self, speaker: &Speaker<'a>) -> String {
+    fn location_sentence(&mut self, speaker: &Speaker<'a>) -> String {
         let (thing, place) = *self.draws.pick(&self.hidden);
         self.last_subject = None;
         sentence(&format!(
@@ -336,12 +336,12 @@ mod tests {
         for doc_idx in 0..50 {
             let mut story = Story::begin(&lexicon, Draws::new(1, doc_idx));
             let speaker = story.speaker(0);
-            let said = story.whereabouts(&speaker);
+            let sentence = story.location_sentence(&speaker);
             let known = story.hidden.iter().any(|(thing, place)| {
-                said.contains(&format!(" {} ", thing.singular))
-                    && said.ends_with(&format!(" {}.", place.singular))
+                sentence.contains(&format!(" {} ", thing.singular))
+                    && sentence.ends_with(&format!(" {}.", place.singular))
             });
-            assert!(known, "{said}");
+            assert!(known, "{sentence}");
         }
     }
 

@@ -41,7 +41,7 @@ pub(super) struct Arm {
     pub(super) labels: Option<LabelSource>,
     /// Fingerprints of the labels when the first of its runs began: if labels were extended since, the other
     /// runs must still read the same part.
-    pub(super) labels_then: Vec<String>,
+    pub(super) label_fingerprints: Vec<String>,
     /// Notes on its inputs.
     notes: Vec<String>,
     /// Whether it uses a selection without naming the labels that were scored for it.
@@ -78,8 +78,8 @@ impl Arm {
             arm: name.to_owned(),
             source: Box::new(source),
         };
-        let labels_then = labels_then(config, name).map_err(in_arm)?;
-        let prepared = prepare_as_of(&run, &labels_then).map_err(in_arm)?;
+        let label_fingerprints = label_fingerprints(config, name).map_err(in_arm)?;
+        let prepared = prepare_as_of(&run, &label_fingerprints).map_err(in_arm)?;
         let overview = prepared.overview();
         let inputs = overview.inputs;
         let resolved = inputs.config.clone();
@@ -100,8 +100,8 @@ impl Arm {
                 n_scored_tokens: scoring.n_tokens,
             },
             labels: inputs.labels.clone(),
-            labels_then,
-            notes: of_same_text(inputs),
+            label_fingerprints,
+            notes: same_text_notes(inputs),
             is_unscored: resolved.data.selection.is_some() && arm.scored.is_empty(),
             config: resolved,
         })
@@ -126,18 +126,18 @@ impl Arm {
 }
 
 /// The labels' fingerprints recorded by the arm's first run that has begun.
-fn labels_then(config: &ExperimentConfig, arm: &str) -> Result<Vec<String>, TrainError> {
+fn label_fingerprints(config: &ExperimentConfig, arm: &str) -> Result<Vec<String>, TrainError> {
     for seed in &config.seeds {
         let dir = arm_dir(&config.output, arm).join(format!("seed-{seed}"));
         if let Some(sources) = Sources::recorded(&dir)? {
-            return Ok(sources.labels_then());
+            return Ok(sources.label_fingerprints());
         }
     }
     Ok(Vec::new())
 }
 
 /// The notes on its inputs that affect the meaning of results.
-fn of_same_text(inputs: &Inputs) -> Vec<String> {
+fn same_text_notes(inputs: &Inputs) -> Vec<String> {
     let labels = inputs.labels.iter().flat_map(LabelSource::teachers);
     let extended = labels.filter_map(LabelSource::note_of_extension);
     inputs.same_text.iter().cloned().chain(extended).collect()

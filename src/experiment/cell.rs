@@ -31,7 +31,7 @@ impl CellWork<'_> {
     /// Does what is not done yet, then removes files that are no longer needed.
     pub(super) fn run(&self) -> Result<(), ExperimentError> {
         if self.experiment.is_done(self.cell)? {
-            return self.tidy();
+            return self.remove_resume_state();
         }
         self.note(&format!(
             "cell {} of {}: {}",
@@ -43,7 +43,7 @@ impl CellWork<'_> {
             self.finish(run)
                 .map_err(|error| self.interrupted(error, run))?;
         }
-        self.tidy()
+        self.remove_resume_state()
     }
 
     fn finish(&self, plan: &RunPlan) -> Result<(), ExperimentError> {
@@ -73,9 +73,15 @@ impl CellWork<'_> {
                 (self.watch.on_progress)(&snapshot);
             },
         };
-        let labels_then = &self.arm.labels_then;
+        let label_fingerprints = &self.arm.label_fingerprints;
         let start = Start::LatestInGrid;
-        let outcome = run::run_as_of(&config, labels_then, start, self.interrupt, &observer);
+        let outcome = run::run_as_of(
+            &config,
+            label_fingerprints,
+            start,
+            self.interrupt,
+            &observer,
+        );
         let outcome = outcome.map_err(|error| self.failed(run, error))?;
         if let Outcome::Finished(finished) = outcome {
             self.note(&format!(
@@ -90,7 +96,7 @@ impl CellWork<'_> {
     }
 
     /// Removes what only a resumed run would need, once the cell is done.
-    fn tidy(&self) -> Result<(), ExperimentError> {
+    fn remove_resume_state(&self) -> Result<(), ExperimentError> {
         if self.experiment.config.keep_checkpoints {
             return Ok(());
         }

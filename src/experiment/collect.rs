@@ -100,8 +100,8 @@ fn arm_results(
     teacher: Option<&TeacherCost>,
 ) -> Result<ArmResults, ExperimentError> {
     let n_labelled_tokens = facts.labels.n_tokens + facts.n_scored_tokens;
-    let said = config.teacher_of(name).and_then(|t| t.label_tokens_per_s);
-    let speed = said.or_else(|| labelling_speed(teacher?));
+    let configured = config.teacher_of(name).and_then(|t| t.label_tokens_per_s);
+    let speed = configured.or_else(|| labelling_speed(teacher?));
     let flops = |teacher: &TeacherCost| {
         LABELLING_FLOPS * teacher.n_params as f64 * n_labelled_tokens as f64
     };

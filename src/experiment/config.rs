@@ -343,7 +343,7 @@ impl ReportConfig {
             .filter_map(|(key, path)| Some((key, path.as_ref()?)));
         for (key, path) in given {
             require(
-                storage::is_there(path).unwrap_or(false),
+                storage::exists(path).unwrap_or(false),
                 key,
                 "a path that exists",
                 path.display(),
@@ -379,12 +379,12 @@ impl SetConfig {
 impl ArmConfig {
     /// Its settings as `KEY=VALUE`, as `run --set` takes them, by key.
     pub fn overrides(&self) -> Vec<String> {
-        let said = |(key, value): (String, Value)| match value {
+        let setting = |(key, value): (String, Value)| match value {
             Value::String(text) if text.is_empty() => format!("{key}="),
             Value::String(text) => text_override(&key, &text),
             value => format!("{key}={value}"),
         };
-        leaves(self.set.clone()).into_iter().map(said).collect()
+        leaves(self.set.clone()).into_iter().map(setting).collect()
     }
 }
 

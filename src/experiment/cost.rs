@@ -53,7 +53,7 @@ impl LabelNeed {
         };
         let coverage = &overview.coverage;
         // Sequences read again in another epoch were labelled only once.
-        let n_sequences = coverage.labelled_needed.min(coverage.labelled_there);
+        let n_sequences = coverage.labelled_needed.min(coverage.labelled_available);
         let group = match policy.loss {
             _ if !inputs.stages.has_kd() => Group::Stats,
             KdLoss::Sampled => Group::Samples,

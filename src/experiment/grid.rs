@@ -181,12 +181,12 @@ pub(super) fn with_decay(
             .to_lowercase(),
         "set it to wsd, or branches.shares to [1.0]",
     )?;
-    let said = schedule.decay_steps.unwrap_or(decay);
+    let decay_steps = schedule.decay_steps.unwrap_or(decay);
     require(
-        said == decay,
+        decay_steps == decay,
         "schedule.decay_steps",
         format_args!("{decay}, branches.decay of train.steps"),
-        said,
+        decay_steps,
         "leave it out, or change branches.decay",
     )?;
     schedule.decay_steps = Some(decay);

@@ -9,7 +9,7 @@ use std::path::Path;
 
 /// The contents of `path`; `None` if it does not exist.
 pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, ExperimentError> {
-    let Some(bytes) = storage::read_if_there(path)? else {
+    let Some(bytes) = storage::read_if_exists(path)? else {
         return Ok(None);
     };
     let value = from_checked_json(&bytes).map_err(|fault| ExperimentError::Damaged {

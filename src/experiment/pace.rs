@@ -65,8 +65,8 @@ impl Pace {
     ) -> GridSnapshot {
         let n_done = self.count(run, step.step);
         let n_steps_left = self.n_steps.saturating_sub(n_done);
-        let seconds_a_step = self.began.elapsed().as_secs_f64() / n_done.max(1) as f64;
-        let eta_s = seconds_a_step * n_steps_left as f64;
+        let seconds_per_step = self.began.elapsed().as_secs_f64() / n_done.max(1) as f64;
+        let eta_s = seconds_per_step * n_steps_left as f64;
         GridSnapshot {
             cell: place.0 + 1,
             n_cells: place.1,

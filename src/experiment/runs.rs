@@ -121,7 +121,9 @@ pub fn collect_runs(config: &RunsConfig) -> Result<Results, ExperimentError> {
     }
     let every: Vec<&FinishedRun> = arms.iter().flat_map(|(_, runs)| runs).collect();
     let first = every[0];
-    every.iter().try_for_each(|run| run.check_like(first))?;
+    every
+        .iter()
+        .try_for_each(|run| run.check_comparable_with(first))?;
     let seeds: BTreeSet<u64> = every.iter().map(|run| run.config.train.seed).collect();
     Ok(Results {
         format_version: RESULTS_VERSION,
@@ -250,7 +252,7 @@ impl FinishedRun {
         ]
     }
 
-    fn check_like(&self, first: &Self) -> Result<(), ExperimentError> {
+    fn check_comparable_with(&self, first: &Self) -> Result<(), ExperimentError> {
         for ((key, got), (_, expected)) in self.facts().into_iter().zip(first.facts()) {
             let (Some(got), Some(expected)) = (got, expected) else {
                 continue;

@@ -125,7 +125,9 @@ impl OpenedSet {
         let flow = |_: &EvalProgress| interrupt.flow();
         let scored = match &self.text {
             Text::Tokens(source) => score_tokens(source, params, threads, flow),
-            Text::Labels(labels, borders) => score_labels(labels, *borders, params, threads, flow),
+            Text::Labels(labels, boundaries) => {
+                score_labels(labels, *boundaries, params, threads, flow)
+            }
         };
         scored.map_err(|error| in_set(&self.facts.set.name, error))
     }
@@ -184,20 +186,20 @@ fn open_labels(
         None => facts_of_labels(&labels)?,
     };
     name.clone_into(&mut set.name);
-    let borders = [0, 1].map(|i| set.bucket_borders.get(i).copied().unwrap_or(f64::INFINITY));
+    let boundaries = [0, 1].map(|i| set.bucket_borders.get(i).copied().unwrap_or(f64::INFINITY));
     Ok(OpenedSet {
         facts: SetFacts {
             set,
             fingerprint,
             seen_by: Vec::new(),
         },
-        text: Text::Labels(labels, borders),
+        text: Text::Labels(labels, boundaries),
     })
 }
 
 /// Reads the teacher's NLL of all positions three times.
 fn facts_of_labels(labels: &LabelSource) -> Result<EvalSet, TrainError> {
-    let borders = teacher_terciles(labels, &LabelledOptions::default())?;
+    let boundaries = teacher_terciles(labels, &LabelledOptions::default())?;
     let (mut n_targets, mut nll) = (0, 0.0);
     for example in labels.examples() {
         let signals = example?.signals.unwrap_or_default();
@@ -209,7 +211,7 @@ fn facts_of_labels(labels: &LabelSource) -> Result<EvalSet, TrainError> {
         name: String::new(),
         n_targets,
         teacher_nll: Some(nll / n_targets as f64).filter(|nll| nll.is_finite()),
-        bucket_borders: borders.to_vec(),
+        bucket_borders: boundaries.to_vec(),
     })
 }
 
@@ -228,7 +230,7 @@ fn open_tokens(config: &SetConfig, path: &Path, arm: &Arm) -> Result<OpenedSet, 
     ];
     let options = TokenOptions {
         path: path.to_path_buf(),
-        said: OpenOptions {
+        open_options: OpenOptions {
             format: config.tokens_format,
             dtype: config.dtype,
             eod: config.eod,
@@ -284,7 +286,7 @@ fn score_tokens(
 
 fn score_labels(
     labels: &LabelSource,
-    borders: [f64; 2],
+    boundaries: [f64; 2],
     params: Params,
     threads: usize,
     flow: impl Fn(&EvalProgress) -> ControlFlow<()>,
@@ -292,7 +294,7 @@ fn score_labels(
     let capacity = labelled_capacity(&params.spec, labels, DEFAULT_BATCH_POSITIONS, threads)?;
     let mut network = Network::new(params, capacity);
     let options = LabelledOptions {
-        borders: Some(borders),
+        boundaries: Some(boundaries),
         ..LabelledOptions::default()
     };
     let report = evaluate_labelled(&mut network, labels, &options, flow)?;

@@ -9,7 +9,7 @@ use std::fmt::Write;
 const NOTHING: &str = "–";
 
 /// Heading of the column that accompanies times.
-const SECONDS_A_STEP: &str = "seconds a step";
+const SECONDS_PER_STEP: &str = "seconds a step";
 
 /// How "reaches" is measured in a grid.
 const REACHED_BY_BRANCHES: &str = "For decayed models, with the NLL interpolated linearly between them, compared with the baseline's run of the same seed. `never`: not even with all steps; `≤`: already with the first branch.";
@@ -195,7 +195,7 @@ fn by_share(results: &Results, set: usize) -> ResultTable {
 
 fn reaches(results: &Results) -> ResultTable {
     let columns = Budget::ALL.map(|budget| budget.name().to_owned());
-    let columns = [&columns[..], &[SECONDS_A_STEP.to_owned()]].concat();
+    let columns = [&columns[..], &[SECONDS_PER_STEP.to_owned()]].concat();
     table(
         results,
         format!(
@@ -213,13 +213,13 @@ fn reaches(results: &Results) -> ResultTable {
         |arm| {
             let cell = |budget| reach_cell(results, results.reach(arm, budget));
             let budgets = Budget::ALL.map(cell).into_iter();
-            budgets.chain([seconds_a_step(results, arm)]).collect()
+            budgets.chain([seconds_per_step(results, arm)]).collect()
         },
     )
 }
 
 /// Mean over the whole runs, with the range from fastest to slowest.
-fn seconds_a_step(results: &Results, arm: &ArmResults) -> TableCell {
+fn seconds_per_step(results: &Results, arm: &ArmResults) -> TableCell {
     let number = |value: f64| format!("{value:.3}");
     let Some(value) = results.seconds_per_step(arm) else {
         return TableCell::text(NOTHING);
@@ -299,7 +299,7 @@ fn costs(results: &Results) -> ResultTable {
         "teacher's training FLOPs",
         "own training FLOPs",
         "own training seconds",
-        SECONDS_A_STEP,
+        SECONDS_PER_STEP,
     ];
     table(
         results,
@@ -329,7 +329,7 @@ fn costs(results: &Results) -> ResultTable {
                 },
                 of_whole(|branch| branch.flops, flops),
                 of_whole(|branch| branch.seconds, |seconds| format!("{seconds:.0}")),
-                seconds_a_step(results, arm),
+                seconds_per_step(results, arm),
             ]
         },
     )
@@ -411,7 +411,7 @@ fn reach_cell(results: &Results, reach: Option<ArmReach>) -> TableCell {
         (None, n) if n == reach.by_seed.len() => "never".to_owned(),
         (None, n) => format!("never in {n} of {}", reach.by_seed.len()),
     };
-    let said = |reach| match reach {
+    let shown = |reach| match reach {
         Reach::AtMost(share) => format!("≤ {}", percent(share, 1)),
         Reach::At(share) => percent(share, 1),
         Reach::Never => "never".to_owned(),
@@ -419,7 +419,7 @@ fn reach_cell(results: &Results, reach: Option<ArmReach>) -> TableCell {
     let values: Vec<String> = reach
         .by_seed
         .iter()
-        .map(|&(_, reach)| said(reach))
+        .map(|&(_, reach)| shown(reach))
         .collect();
     let seeds: Vec<u64> = reach.by_seed.iter().map(|&(seed, _)| seed).collect();
     TableCell {

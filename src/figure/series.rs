@@ -35,13 +35,13 @@ pub(super) fn thinned(points: &[Point]) -> Vec<Point> {
     if points.len() <= MAX_POINTS {
         return points.to_vec();
     }
-    let stretch = points.len().div_ceil(MAX_POINTS / 2);
-    points.chunks(stretch).flat_map(ends_of).collect()
+    let chunk = points.len().div_ceil(MAX_POINTS / 2);
+    points.chunks(chunk).flat_map(ends_of).collect()
 }
 
-fn ends_of(stretch: &[Point]) -> Vec<Point> {
+fn ends_of(chunk: &[Point]) -> Vec<Point> {
     let by_y = |a: &&Point, b: &&Point| a.1.total_cmp(&b.1);
-    let ends = [stretch.iter().min_by(by_y), stretch.iter().max_by(by_y)];
+    let ends = [chunk.iter().min_by(by_y), chunk.iter().max_by(by_y)];
     let mut ends: Vec<Point> = ends.into_iter().flatten().copied().collect();
     ends.sort_by(|a, b| a.0.total_cmp(&b.0));
     ends.dedup();

@@ -44,7 +44,7 @@ fn text_cannot_end_an_element_or_turn_the_direction_of_the_page() {
 }
 
 #[test]
-fn panels_of_a_row_stand_side_by_side_where_there_is_room_and_else_beneath_each_other() {
+fn panels_of_a_row_are_side_by_side_if_they_fit_and_stacked_otherwise() {
     let picture = row_of(vec![panel("One", Vec::new()), panel("Two", Vec::new())]);
     let at = |width, heading| places_of(&picture.inline(width, "x"), heading)[0];
     let (wide, narrow) = (
@@ -88,7 +88,7 @@ fn shapes_carry_their_arm_and_say_their_tip() {
 }
 
 #[test]
-fn what_lies_outside_of_a_panel_is_not_drawn() {
+fn points_outside_a_panel_are_not_drawn() {
     let n_paths = |shapes: Vec<Shape>| {
         let svg = row_of(vec![panel("One", shapes)]).inline(1000.0, "x");
         svg.matches("<path ").count()
@@ -112,12 +112,12 @@ fn what_lies_outside_of_a_panel_is_not_drawn() {
 fn runs_that_change_at_the_same_place_share_a_line_and_others_keep_their_colours() {
     let places = [(5.0, 1, "a"), (5.01, 2, "b"), (7.0, 3, "c")];
     let lines = changes(places.into_iter(), &(0.0..=10.0), &(0.0..=2.0));
-    let said: Vec<_> = lines
+    let labels_shown: Vec<_> = lines
         .iter()
         .map(|line| (line.paint, line.tip.as_deref().unwrap()))
         .collect();
     assert_eq!(
-        said,
+        labels_shown,
         [
             (Paint::Muted, "from labels to tokens: a, b"),
             (Paint::Arm(3), "from labels to tokens: c")
@@ -167,7 +167,7 @@ fn a_png_has_the_text_of_the_svg_and_as_many_pixels_as_asked_for() {
 }
 
 #[test]
-fn a_true_minus_is_seen_in_a_png() {
+fn a_png_renders_the_minus_sign() {
     let mut negative = panel("x", Vec::new());
     negative.y.range = -2.0..=-1.0;
     let svg = row_of(vec![negative]).standalone(500.0, "x");

@@ -31,7 +31,7 @@ pub(super) fn match_inputs(
     let exact: Vec<Option<PathBuf>> = files.iter().map(|file| finder.take_same(file)).collect();
     let mut found = Vec::with_capacity(files.len());
     for (file, exact) in files.iter().zip(exact) {
-        let path = exact.or_else(|| finder.take_alike(file));
+        let path = exact.or_else(|| finder.take_best_match(file));
         let path = path.ok_or_else(|| FilterError::MissingInput {
             origin: file.path.clone(),
             n_expected: files.len(),
@@ -77,7 +77,7 @@ impl<'a> Finder<'a> {
     }
 
     /// The path with the most components in common at the end.
-    fn take_alike(&mut self, file: &InputFile) -> Option<PathBuf> {
+    fn take_best_match(&mut self, file: &InputFile) -> Option<PathBuf> {
         let alike = |path: &Path| n_same_at_end(path, Path::new(&file.path));
         let candidates = self.by_name.get(&name_of(&file.path))?;
         let most = candidates.iter().map(|path| alike(path)).max()?;
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn inputs_are_found_in_the_corpus_order_whatever_theirs() {
+    fn inputs_are_found_in_corpus_order_whatever_the_argument_order() {
         let found = matched(&["c/b.jsonl", "c/a.jsonl"], &["c/a.jsonl", "c/b.jsonl"]);
         let expected = [("c/b.jsonl", "b.jsonl"), ("c/a.jsonl", "a.jsonl")];
         assert_eq!(found.unwrap(), pairs(&expected));
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_and_what_is_too_much_is_named() {
+    fn missing_and_extra_inputs_are_named() {
         let missing = matched(&["a.jsonl", "b.jsonl"], &["a.jsonl"]).unwrap_err();
         assert!(missing.contains("b.jsonl is not among the 1"), "{missing}");
         let extra = matched(&["a.jsonl"], &["a.jsonl", "c.jsonl"]).unwrap_err();

@@ -11,7 +11,7 @@ use std::io::Write;
 use std::path::Path;
 
 /// Lines between two progress updates.
-const LINES_A_LOOK: u64 = 1024;
+const LINES_PER_UPDATE: u64 = 1024;
 
 /// Copies the chosen `lines` to `out`, which will become `output`.
 pub(super) fn copy_lines<W: Write>(
@@ -24,7 +24,7 @@ pub(super) fn copy_lines<W: Write>(
 ) -> Result<(), FilterError> {
     let mut buffer = Vec::new();
     while let Some(line) = lines.next_line()? {
-        if line.number.is_multiple_of(LINES_A_LOOK) {
+        if line.number.is_multiple_of(LINES_PER_UPDATE) {
             look();
         }
         let decision = choices.decide(line.number, line.is_blank())?;

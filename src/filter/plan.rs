@@ -73,13 +73,13 @@ impl Records {
             output: output.to_path_buf(),
         };
         let path = records.dir.join(PLAN_NAME);
-        if let Some(there) = read::<Plan>(&path)? {
-            check_same(output, &there, plan)?;
+        if let Some(existing) = read::<Plan>(&path)? {
+            check_same(output, &existing, plan)?;
             return Ok(records);
         }
         for name in &plan.outputs {
             let path = output.join(name);
-            if storage::is_there(&path)? {
+            if storage::exists(&path)? {
                 return Err(FilterError::OutputExists { path });
             }
         }
@@ -101,7 +101,7 @@ impl Records {
             return Ok(Some(done));
         };
         let path = self.output.join(&input.output);
-        if !storage::is_there(&path)? {
+        if !storage::exists(&path)? {
             return Ok(None);
         }
         let got = Source::open(&path)?.n_bytes();
@@ -148,22 +148,22 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, FilterError> {
 }
 
 /// Refuses different plans, naming the first field in which they differ.
-fn check_same(dir: &Path, there: &Plan, here: &Plan) -> Result<(), FilterError> {
-    if there == here {
+fn check_same(dir: &Path, existing: &Plan, here: &Plan) -> Result<(), FilterError> {
+    if existing == here {
         return Ok(());
     }
     let fields = |plan: &Plan| match serde_json::to_value(plan) {
         Ok(Value::Object(fields)) => fields,
         _ => serde_json::Map::new(),
     };
-    let (there, here) = (fields(there), fields(here));
-    let differs = |(key, value): &(&String, &Value)| there.get(*key) != Some(*value);
+    let (existing, here) = (fields(existing), fields(here));
+    let differs = |(key, value): &(&String, &Value)| existing.get(*key) != Some(*value);
     let (field, expected) = here.iter().find(differs).unzip();
     let field = field.cloned().unwrap_or_default();
     let shown = |value: Option<&Value>| value.map(Value::to_string).unwrap_or_default();
     Err(FilterError::OtherFilter {
         dir: dir.to_path_buf(),
-        got: shown(there.get(&field)),
+        got: shown(existing.get(&field)),
         expected: shown(expected),
         field,
     })
@@ -211,7 +211,7 @@ mod tests {
 
     /// Records of earlier versions must remain readable.
     #[test]
-    fn the_records_are_what_they_were() {
+    fn the_records_are_golden() {
         let golden = include_str!("plan/plan.json");
         assert_eq!(String::from_utf8(bytes_of(&plan())).unwrap(), golden);
         let golden = include_str!("plan/done.json");
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn no_flipped_bit_of_a_record_is_believed() {
+    fn any_flipped_bit_of_a_record_is_detected() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("done.json");
         let bytes = bytes_of(&done());

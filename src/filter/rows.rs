@@ -82,13 +82,13 @@ impl<'a> RowFile<'a> {
     ) -> Result<(), FilterError> {
         let fault = |error| read_fault(self.path, error);
         let mut writer = self.source.decode(|| self.writer(sink)).map_err(fault)?;
-        let (n_rows, n_most) = self.row_counts();
+        let (n_rows, max_rows) = self.row_counts();
         let mut pending = Pending::default();
         let mut n_read = 0;
         for row_group in 0..self.file.num_row_groups() {
             let next = self.choose(row_group, n_read, choices)?;
             n_read += self.group_rows(row_group);
-            if pending.n_rows > 0 && pending.n_rows + next.n_rows > n_most {
+            if pending.n_rows > 0 && pending.n_rows + next.n_rows > max_rows {
                 self.write(&mut writer, &pending, interrupt)?;
                 pending = Pending::default();
             }
@@ -113,10 +113,10 @@ impl<'a> RowFile<'a> {
     fn row_counts(&self) -> (u64, usize) {
         let groups = 0..self.file.num_row_groups();
         let counts = || groups.clone().map(|row_group| self.group_rows(row_group));
-        let n_most = counts().max().unwrap_or(0);
+        let max_rows = counts().max().unwrap_or(0);
         (
             counts().sum(),
-            usize::try_from(n_most).unwrap_or(usize::MAX),
+            usize::try_from(max_rows).unwrap_or(usize::MAX),
         )
     }
 

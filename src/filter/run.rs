@@ -145,7 +145,7 @@ fn read_corpus(dir: &Path) -> Result<CorpusJson, FilterError> {
 }
 
 fn open_selection(path: &Path) -> Result<DocumentSelection, FilterError> {
-    if !storage::is_there(path)? {
+    if !storage::exists(path)? {
         return Err(FilterError::NoSelection {
             path: path.to_path_buf(),
         });

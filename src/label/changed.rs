@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_option_named_is_one_of_label() {
+    fn every_named_option_exists() {
         let command =
             <super::super::LabelOptions as clap::Args>::augment_args(clap::Command::new("label"));
         for (_, option) in OPTIONS {
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_beginning_counts() {
+    fn the_longest_matching_prefix_wins() {
         assert_eq!(option_of("teacher.files.0.blake3"), Some("--teacher"));
         assert_eq!(option_of("signals.samples.tau"), Some("--samples-tau"));
         assert_eq!(option_of("tokenizer.fingerprint"), Some("--tokenizer"));

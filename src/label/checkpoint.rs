@@ -4,7 +4,7 @@ use super::error::LabelError;
 use super::files::{identify, known_plan, plan_file};
 use super::options::LabelConfig;
 use super::teacher_path::{TEACHER, has_weights};
-use crate::checkpoint_graph::{CheckpointGraphError, OnWork, Onlooker, cached_graph};
+use crate::checkpoint_graph::{CheckpointGraphError, GraphObserver, OnWork, cached_graph};
 use crate::interrupt::Interrupt;
 use crate::onnx::decoder::{Dialect, GRAPH_VERSION, GraphOptions, WeightFormat};
 use crate::pretrained::Checkpoint;
@@ -158,11 +158,11 @@ fn graph(
     let cache = cache_dir(config);
     let sources = files.iter().map(|file| file.blake3.as_str());
     // Nothing is started that a signal could leave half done, so a signal may end the process.
-    let onlooker = Onlooker {
+    let observer = GraphObserver {
         interrupt: &Interrupt::new(),
         on_work,
     };
-    let cached = cached_graph(&checkpoint, sources, options, &cache, onlooker)?;
+    let cached = cached_graph(&checkpoint, sources, options, &cache, observer)?;
     let made = cached.is_new.then(|| {
         let (teacher, cache) = (config.teacher.display(), cache.display());
         format!("the graph of {teacher} is kept in {cache}, for other tasks and runs")

@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_takes_means_shares_and_the_far_end() {
+    fn a_report_has_means_fractions_and_the_tail() {
         let position = |i: u32| PositionDivergence {
             kl: f64::from(i),
             same_best: i.is_multiple_of(4),

@@ -47,7 +47,7 @@ pub fn finalize(
         }
         None => {
             let recorded = recorded_tokens(&set);
-            with_entries_if_there(&set, manifest, recorded)
+            with_entries_if_available(&set, manifest, recorded)
         }
     }
 }
@@ -61,11 +61,11 @@ pub(super) fn finalize_labelled(
 ) -> Result<Finalized, LabelError> {
     let manifest = shards::finalize(dir, allow_mixed_runtime)?;
     let set = LabelSet::open(dir)?;
-    with_entries_if_there(&set, manifest, Ok(tokens.to_path_buf()))
+    with_entries_if_available(&set, manifest, Ok(tokens.to_path_buf()))
 }
 
 /// Writes documents with the list of the corpus at `tokens`; if that is unavailable, a note says why.
-fn with_entries_if_there(
+fn with_entries_if_available(
     set: &LabelSet,
     manifest: Manifest,
     tokens: Result<PathBuf, String>,

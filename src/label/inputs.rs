@@ -41,7 +41,7 @@ pub struct LabelInputs {
 /// Sequences on which a teacher is tested.
 const N_EXAMINED: u64 = 2;
 /// Candidates, of which the longest is tested.
-const N_LOOKED_THROUGH: u64 = 16;
+const N_CANDIDATES: u64 = 16;
 
 impl LabelInputs {
     /// Opens all inputs and checks that they belong together. `on_graph` is called before a checkpoint's graph is made,
@@ -69,8 +69,8 @@ impl LabelInputs {
             teacher.set_calls(calls);
             Ok(reduced(teacher)?)
         });
-        let undivided = undivided(config, &corpus);
-        let notes = corpus.notes().iter().chain(&undivided);
+        let no_boundaries_note = no_boundaries_note(config, &corpus);
+        let notes = corpus.notes().iter().chain(&no_boundaries_note);
         let notes = notes.chain(&provenance.notes).chain(&note);
         let notes = notes.chain(&model.notes).cloned().collect();
         Ok(Self {
@@ -112,33 +112,33 @@ fn examine(
     vocab_size: u32,
 ) -> Result<Vec<String>, LabelError> {
     let view = view_of(corpus, config)?;
-    let texts = examined_texts(&view, vocab_size)?;
+    let texts = texts_to_examine(&view, vocab_size)?;
     let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
-    let misfits = teacher.examine(&texts, vocab_size);
+    let problems = teacher.examine(&texts, vocab_size);
     // The longest of all is run there already.
-    let misfits = misfits.map_err(|source| match source.kind() {
-        Kind::Failed if source.is_failed_for_good() => LabelError::LongestSequence {
+    let problems = problems.map_err(|source| match source.kind() {
+        Kind::Failed if source.is_permanent_failure() => LabelError::LongestSequence {
             seq_len: config.seq_len,
             source,
         },
         _ => source.into(),
     })?;
-    match misfits.first() {
-        Some(misfit) if !config.options.allow_any_teacher => Err(TeacherError::Misfit {
+    match problems.first() {
+        Some(problem) if !config.options.allow_any_teacher => Err(TeacherError::Unsuitable {
             model: config.teacher.clone(),
-            misfit: misfit.clone(),
+            problem: problem.clone(),
         })?,
-        _ => Ok(misfits.iter().map(|m| m.word().to_owned()).collect()),
+        _ => Ok(problems.iter().map(|m| m.word().to_owned()).collect()),
     }
 }
 
 /// The longest of a few sequences, from the beginning and from the middle of the corpus. Ids outside the vocabulary are
 /// skipped here: they are reported when the corpus is planned.
-fn examined_texts(view: &SequenceView<'_>, vocab_size: u32) -> Result<Vec<Vec<u32>>, LabelError> {
+fn texts_to_examine(view: &SequenceView<'_>, vocab_size: u32) -> Result<Vec<Vec<u32>>, LabelError> {
     let mut texts = Vec::new();
     for i in 0..N_EXAMINED.min(view.len()) {
         let start = view.len() * i / N_EXAMINED;
-        let seq_ids = start..(start + N_LOOKED_THROUGH).min(view.len());
+        let seq_ids = start..(start + N_CANDIDATES).min(view.len());
         let Some(longest) = seq_ids.rev().max_by_key(|&id| view.n_targets_of(id)) else {
             continue;
         };
@@ -235,8 +235,8 @@ pub(super) fn open_corpus(config: &LabelConfig) -> Result<TokenCorpus, LabelErro
 }
 
 /// A note on `document` packing of a file without document boundaries.
-fn undivided(config: &LabelConfig, corpus: &TokenCorpus) -> Option<String> {
-    let is_whole = !corpus.format().has_borders() && config.options.eod.is_none();
+fn no_boundaries_note(config: &LabelConfig, corpus: &TokenCorpus) -> Option<String> {
+    let is_whole = !corpus.format().has_document_boundaries() && config.options.eod.is_none();
     (is_whole && config.options.packing == Packing::Document).then(|| {
         format!(
             "{} does not record where documents begin, so it is treated as one document: name the id between documents with --eod",
@@ -321,7 +321,7 @@ fn vocabulary(
 }
 
 /// The text contains ids of the tokenizer for which the teacher has no logits.
-pub(super) fn past_the_head(config: &LabelConfig, teacher: u32, tokenizer: u32) -> LabelError {
+pub(super) fn ids_beyond_head(config: &LabelConfig, teacher: u32, tokenizer: u32) -> LabelError {
     LabelError::Vocabulary {
         model: config.teacher.clone(),
         teacher,

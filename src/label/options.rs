@@ -331,7 +331,7 @@ pub struct LabelConfig {
     /// Which shards belong to this process.
     pub task: Task,
     /// The engine that assigned the task, with its variables, if `--task` was `auto`.
-    pub task_said_by: Option<String>,
+    pub task_source: Option<String>,
 }
 
 /// Which sequences of the corpus to label.
@@ -365,7 +365,7 @@ impl LabelOptions {
     /// Missing options, all of them; an impossible value, naming the flag.
     pub fn resolve(self) -> Result<LabelConfig, LabelError> {
         config::check_complete(&self)?;
-        let asked = self.asked_groups();
+        let asked = self.requested_groups();
         let sampling = self.sampling(asked.contains(&Group::Samples))?;
         let groups = [Group::Scores, Group::Stats, Group::Topk, Group::Samples];
         let wanted = |group: &Group| *group == Group::Scores || asked.contains(group);
@@ -385,7 +385,7 @@ impl LabelOptions {
             vocab_size: None,
             threads: self.threads.unwrap_or_else(all_cores),
             task: task.task,
-            task_said_by: task.said_by,
+            task_source: task.source,
             options: self,
         };
         config.check()
@@ -447,7 +447,7 @@ impl LabelConfig {
             vocab_size: Some(plan.teacher.vocab_size),
             threads: all_cores(),
             task: Task::WHOLE,
-            task_said_by: None,
+            task_source: None,
             options,
         })
     }

@@ -6,7 +6,7 @@ use crate::storage::{self, StorageError, resolved_path};
 use std::path::Path;
 
 /// Files in a label directory that may exist before its plan.
-const BEFORE_THE_PLAN: [&str; 3] = ["selection.parquet", "tokenizer.json", "README.md"];
+const FILES_BEFORE_PLAN: [&str; 3] = ["selection.parquet", "tokenizer.json", "README.md"];
 
 /// Refuses an output that is a file, an input or inside the tokens, or that contains other files and no labels.
 ///
@@ -22,7 +22,7 @@ pub(super) fn check_output(config: &LabelConfig) -> Result<(), LabelError> {
     storage::check_writable(output)?;
     match others_in(output)?.first() {
         // Checked after the listing, as a task that began at the same moment may be writing its first files.
-        Some(_) if storage::is_there(&output.join("plan.json"))? => Ok(()),
+        Some(_) if storage::exists(&output.join("plan.json"))? => Ok(()),
         Some(name) => Err(refused(
             output,
             format!("which contains {name:?} and no labels"),
@@ -68,6 +68,6 @@ fn others_in(dir: &Path) -> Result<Vec<String>, StorageError> {
     let names = names
         .map(|name| name.to_string_lossy().into_owned())
         .filter(|name| !name.starts_with('.') && name != "lost+found")
-        .filter(|name| !BEFORE_THE_PLAN.contains(&name.as_str()));
+        .filter(|name| !FILES_BEFORE_PLAN.contains(&name.as_str()));
     Ok(names.collect())
 }

@@ -83,9 +83,9 @@ impl<'a> ShardQueue<'a> {
 }
 
 /// Stops the other workers when dropped, after an error or a panic; disarmed after success.
-struct FailsQueue<'w>(Option<&'w ShardQueue<'w>>);
+struct FailQueueOnDrop<'w>(Option<&'w ShardQueue<'w>>);
 
-impl Drop for FailsQueue<'_> {
+impl Drop for FailQueueOnDrop<'_> {
     fn drop(&mut self) {
         if let Some(queue) = self.0 {
             queue.fail();
@@ -118,7 +118,7 @@ pub(super) fn run(work: &Work<'_, '_>, teachers: Vec<&mut Teacher>) -> Result<()
         let workers = teachers.into_iter().zip(pools);
         let start = |(teacher, pool): (_, rayon::ThreadPool)| {
             scope.spawn(move || {
-                let mut failing = FailsQueue(Some(&work.shards));
+                let mut failing = FailQueueOnDrop(Some(&work.shards));
                 let result = pool.install(|| run_worker(work, teacher));
                 if result.is_ok() {
                     failing.0 = None;

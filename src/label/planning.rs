@@ -3,7 +3,7 @@
 
 use super::error::LabelError;
 use super::files::{fingerprint, identify, identify_corpus, known_plan};
-use super::inputs::{LabelInputs, past_the_head, view_of};
+use super::inputs::{LabelInputs, ids_beyond_head, view_of};
 use super::options::{LabelConfig, SequenceRange};
 use crate::shards::{
     Attention, ENGINE_FEATURE, FORMAT_VERSION, IMPOSSIBLE_TARGETS_FEATURE, Layout, Plan,
@@ -111,7 +111,7 @@ fn plan_selection(
     let Some(path) = &config.options.selection else {
         return Ok(None);
     };
-    if !storage::is_there(path)? {
+    if !storage::exists(path)? {
         let got = format!("{}, which does not exist", path.display());
         let expected = "a file that `saltworks select` wrote";
         return Err(LabelError::option("--selection", expected, got));
@@ -204,7 +204,7 @@ fn plan_corpus(
     let is_front = |position: &EodPosition| *position == EodPosition::Front;
     Ok(PlanCorpus {
         format: corpus.format(),
-        dtype: corpus.said_dtype(),
+        dtype: corpus.explicit_dtype(),
         eod,
         eod_position: corpus.eod_position().filter(is_front),
         padding: corpus.padding().cloned(),
@@ -252,7 +252,7 @@ pub(super) fn check_tokens_untouched(
     planned: &PlanCorpus,
     whole: bool,
 ) -> Result<(), LabelError> {
-    let Some(touched) = corpus.touched_file()? else {
+    let Some(touched) = corpus.modified_file()? else {
         return Ok(());
     };
     let is_same = |(path, file): (&PathBuf, &PlanFile)| -> Result<bool, LabelError> {
@@ -300,7 +300,7 @@ fn check_token_ids(
         (n_ids > inputs.vocab_size, &checked)
         && *id < n_ids
     {
-        return Err(past_the_head(config, inputs.vocab_size, n_ids));
+        return Err(ids_beyond_head(config, inputs.vocab_size, n_ids));
     }
     checked?;
     match &inputs.provenance.ids_of {

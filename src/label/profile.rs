@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_stage_is_counted_for_itself() {
+    fn every_stage_is_counted_separately() {
         let clock = Clock::start();
         for (i, stage) in PipelineStage::ALL.into_iter().enumerate() {
             assert_eq!(stage as usize, i);

@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_decides_no_label_does_not_change_it() {
+    fn options_that_do_not_affect_labels_do_not_change_the_record() {
         let dir = tempfile::tempdir().unwrap();
         let text = written(&config(dir.path(), |_| {}));
         let other = config(dir.path(), |options| {
@@ -118,7 +118,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn paths_that_toml_has_no_words_for_leave_it_out() {
+    fn no_record_is_written_for_paths_that_toml_cannot_hold() {
         use std::os::unix::ffi::OsStrExt;
         let dir = tempfile::tempdir().unwrap();
         let odd = std::ffi::OsStr::from_bytes(b"t\xff");

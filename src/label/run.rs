@@ -180,8 +180,8 @@ fn label_task(
 /// `finalize` would refuse a mixture of runtimes, hours later; this refuses it before the work.
 fn check_one_runtime(done: &[Sidecar], teachers: &[&mut Teacher]) -> Result<(), ShardsError> {
     let ours: Vec<RuntimeStamp> = teachers.iter().map(|t| runtime_stamp(t)).collect();
-    let there = done.iter().map(|sidecar| &sidecar.runtime);
-    match there.chain(&ours).find(|runtime| **runtime != ours[0]) {
+    let recorded = done.iter().map(|sidecar| &sidecar.runtime);
+    match recorded.chain(&ours).find(|runtime| **runtime != ours[0]) {
         None => Ok(()),
         Some(other) => Err(ShardsError::MixedRuntimes {
             runtimes: vec![other.to_string(), ours[0].to_string()],
@@ -259,7 +259,7 @@ fn try_longest(teacher: &mut Teacher, plan: &Plan) -> Result<(), LabelError> {
     match teacher.reduce(&batch, &[sequence], &signals) {
         // The values for a made-up sequence do not matter.
         Ok(_) | Err(TeacherError::Signals(_)) => Ok(()),
-        Err(source) if source.is_failed_for_good() => Err(LabelError::LongestSequence {
+        Err(source) if source.is_permanent_failure() => Err(LabelError::LongestSequence {
             seq_len: plan.sequences.seq_len,
             source,
         }),

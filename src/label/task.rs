@@ -43,7 +43,7 @@ impl std::fmt::Display for Task {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Choice {
     pub(super) task: Task,
-    pub(super) said_by: Option<String>,
+    pub(super) source: Option<String>,
 }
 
 /// The task of `--task` and `--tasks` in this process.
@@ -66,10 +66,7 @@ fn choose(
     n_tasks: Option<u32>,
     lookup: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Choice, LabelError> {
-    let typed = |task| Choice {
-        task,
-        said_by: None,
-    };
+    let typed = |task| Choice { task, source: None };
     match (task, n_tasks) {
         (Some(AUTO), n_tasks) => by_environment(&Environment { lookup, n_tasks }),
         (_, Some(n)) => Err(LabelError::option("--tasks", "--task auto with it", n)),
@@ -94,7 +91,7 @@ fn parse(text: &str) -> Result<Task, LabelError> {
 
 /// What an engine tells this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Said {
+struct EngineTask {
     engine: &'static str,
     /// Its variables and their values.
     variables: String,
@@ -102,25 +99,25 @@ struct Said {
 }
 
 fn by_environment(environment: &Environment<'_>) -> Result<Choice, LabelError> {
-    let mut said = Vec::from_iter(environment.slurm()?);
+    let mut found = Vec::from_iter(environment.slurm()?);
     for pair in &PAIRS {
-        said.extend(environment.pair(pair)?);
+        found.extend(environment.pair(pair)?);
     }
-    if said.iter().any(|said| said.task != Task::WHOLE) {
-        said.retain(|said| said.task != Task::WHOLE);
+    if found.iter().any(|other| other.task != Task::WHOLE) {
+        found.retain(|other| other.task != Task::WHOLE);
     }
-    let Some(first) = said.first() else {
+    let Some(first) = found.first() else {
         return Err(LabelError::option("--task", KNOWN, "auto, and none is set"));
     };
-    if let Some(other) = said.iter().find(|other| other.task != first.task) {
+    if let Some(other) = found.iter().find(|other| other.task != first.task) {
         return Err(environment.contradiction(first, other));
     }
-    let words = said
+    let words = found
         .iter()
-        .map(|said| format!("{} ({})", said.engine, said.variables));
+        .map(|found| format!("{} ({})", found.engine, found.variables));
     Ok(Choice {
         task: first.task,
-        said_by: Some(words.collect::<Vec<_>>().join(" and ")),
+        source: Some(words.collect::<Vec<_>>().join(" and ")),
     })
 }
 
@@ -164,7 +161,7 @@ impl Environment<'_> {
     fn number(&self, name: &'static str) -> Result<Option<u32>, LabelError> {
         let parsed = |value: String| {
             let parsed = value.parse();
-            parsed.map_err(|_| unlike(name, &value, "a whole number from 0"))
+            parsed.map_err(|_| unexpected_value(name, &value, "a whole number from 0"))
         };
         self.text(name).map(parsed).transpose()
     }
@@ -179,7 +176,7 @@ impl Environment<'_> {
     }
 
     /// An index alone does not tell how many tasks there are, and a count alone does not tell which one this is.
-    fn pair(&self, pair: &Pair) -> Result<Option<Said>, LabelError> {
+    fn pair(&self, pair: &Pair) -> Result<Option<EngineTask>, LabelError> {
         let Some(index) = self.number(pair.index)? else {
             return Ok(None);
         };
@@ -187,16 +184,16 @@ impl Environment<'_> {
         let own = own.flatten();
         let count = match (own, self.n_tasks) {
             (Some(own), Some(n)) if own != n => return Err(self.other_count(pair, own)),
-            (own, n_tasks) => own.or(n_tasks).ok_or_else(|| uncounted(pair, index))?,
+            (own, n_tasks) => own.or(n_tasks).ok_or_else(|| missing_count(pair, index))?,
         };
         let (index_name, count_name) = (pair.index, pair.count.filter(|_| own.is_some()));
         let count_name = count_name.unwrap_or("--tasks");
         let variables = format!("{index_name}={index}, {count_name}={count}");
-        said(pair.engine, variables, index.into(), count.into()).map(Some)
+        engine_task(pair.engine, variables, index.into(), count.into()).map(Some)
     }
 
     /// An array numbers its jobs, and a step of srun its processes.
-    fn slurm(&self) -> Result<Option<Said>, LabelError> {
+    fn slurm(&self) -> Result<Option<EngineTask>, LabelError> {
         let array = self.slurm_array()?;
         let step = self.slurm_step()?;
         let parts: Vec<Part> = array.into_iter().chain(step).collect();
@@ -213,7 +210,7 @@ impl Environment<'_> {
             count = n.into();
             variables.push(format!("--tasks={n}"));
         }
-        said("Slurm", variables.join(", "), index, count).map(Some)
+        engine_task("Slurm", variables.join(", "), index, count).map(Some)
     }
 
     /// Indices of an array start at its minimum; for a part of an array, whose total is given by `--tasks`, at 0.
@@ -266,7 +263,7 @@ impl Environment<'_> {
         };
         // Checked before it is multiplied, as otherwise another process' number could result.
         let variables = format!("{ID}={index} of {count}");
-        said("Slurm", variables.clone(), index.into(), count.into())?;
+        engine_task("Slurm", variables.clone(), index.into(), count.into())?;
         Ok(Some(Part {
             index: index.into(),
             count: count.into(),
@@ -280,9 +277,10 @@ impl Environment<'_> {
         LabelError::option("--tasks", expected, self.n_tasks.unwrap_or_default())
     }
 
-    fn contradiction(&self, first: &Said, other: &Said) -> LabelError {
-        let words =
-            |said: &Said| format!("{} ({}) says {}", said.engine, said.variables, said.task);
+    fn contradiction(&self, first: &EngineTask, other: &EngineTask) -> LabelError {
+        let words = |found: &EngineTask| {
+            format!("{} ({}) says {}", found.engine, found.variables, found.task)
+        };
         let got = format!("auto, but {}, and {}", words(first), words(other));
         LabelError::option("--task", "one engine, or the task written as I/N", got)
     }
@@ -301,15 +299,15 @@ fn step_places(min: u32, max: u32, step: u32) -> Option<u64> {
     (length.checked_rem(step)? == 0).then(|| u64::from(length / step) + 1)
 }
 
-fn said(
+fn engine_task(
     engine: &'static str,
     variables: String,
     index: u64,
     count: u64,
-) -> Result<Said, LabelError> {
+) -> Result<EngineTask, LabelError> {
     let narrow = |n: u64| u32::try_from(n).ok();
     match (narrow(index), narrow(count)) {
-        (Some(index), Some(count)) if index < count => Ok(Said {
+        (Some(index), Some(count)) if index < count => Ok(EngineTask {
             engine,
             variables,
             task: Task { index, count },
@@ -322,7 +320,7 @@ fn said(
     }
 }
 
-fn uncounted(pair: &Pair, index: u32) -> LabelError {
+fn missing_count(pair: &Pair, index: u32) -> LabelError {
     let expected = match pair.count {
         Some(count) => format!("{count} as well as {}, or --tasks N", pair.index),
         None => format!("--tasks N as well as {}: the Job's completions", pair.index),
@@ -334,7 +332,7 @@ fn uncounted(pair: &Pair, index: u32) -> LabelError {
     )
 }
 
-fn unlike(name: &str, value: &str, expected: &str) -> LabelError {
+fn unexpected_value(name: &str, value: &str, expected: &str) -> LabelError {
     LabelError::option("--task", expected, format!("auto, and {name} is {value:?}"))
 }
 

@@ -27,7 +27,7 @@ pub(super) fn teacher_path(
     named: &Path,
     prefers_checkpoint: bool,
 ) -> Result<TeacherPath, LabelError> {
-    let found = storage::metadata_if_there(named)?;
+    let found = storage::metadata_if_exists(named)?;
     if found.is_some_and(|found| found.is_dir) {
         return match prefers_checkpoint && is_checkpoint(named)? && has_weights(named)? {
             true => Ok(checkpoint(named)),
@@ -88,7 +88,7 @@ fn in_folder(folder: &Path) -> Result<TeacherPath, LabelError> {
 
 /// Its weights may be missing or in another format: reading them will tell.
 fn is_checkpoint(folder: &Path) -> Result<bool, LabelError> {
-    Ok(storage::is_there(&folder.join(CONFIG_JSON))?)
+    Ok(storage::exists(&folder.join(CONFIG_JSON))?)
 }
 
 /// Whether the weights of a checkpoint are there; the configuration alone may accompany an exporter's model.

@@ -17,7 +17,7 @@ pub(super) fn copy_tokenizer(config: &LabelConfig, plan: &Plan) -> Result<(), La
     let Some(theirs) = &plan.tokenizer else {
         return Ok(());
     };
-    if storage::is_there(&place)? {
+    if storage::exists(&place)? {
         return Ok(());
     }
     let given = config.options.tokenizer.clone();

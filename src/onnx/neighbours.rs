@@ -100,9 +100,9 @@ fn original_seq_len(level: &Value) -> Option<u32> {
     let rope = ropes.find_map(|key| level.get(key).filter(|rope| rope.is_object()));
     let word = |rope: &Value| rope.get("rope_type").or(rope.get("type")).cloned();
     let kind = rope.and_then(word);
-    let said = level.get(ORIGINAL).or_else(|| rope?.get(ORIGINAL));
+    let original = level.get(ORIGINAL).or_else(|| rope?.get(ORIGINAL));
     let length = match kind.as_ref().map(Value::as_str) {
-        None | Some(Some("longrope" | "su")) => said,
+        None | Some(Some("longrope" | "su")) => original,
         Some(Some("dynamic")) => level.get("max_position_embeddings"),
         Some(_) => None,
     };

@@ -61,7 +61,7 @@ fn a_plain_model_gives_ids_logits_and_vocabulary() {
 }
 
 #[test]
-fn a_model_that_scales_by_the_range_of_its_batch_is_told_from_others() {
+fn dynamic_quantization_is_recognized() {
     assert!(
         !signature(&Sample::default().build())
             .unwrap()
@@ -206,7 +206,7 @@ fn a_past_of_fixed_length_is_refused() {
 }
 
 #[test]
-fn dimensions_that_nobody_could_run_are_refused() {
+fn impossibly_large_dimensions_are_refused() {
     let huge = Dim::Fixed(1 << 40);
     let ids_dims = [huge.clone(), huge.clone()];
     let message = refusal(
@@ -455,7 +455,7 @@ fn the_past_of_a_windowed_operator_is_a_buffer_as_long_as_its_window() {
 }
 
 #[test]
-fn a_head_for_another_task_is_told_by_the_configuration_beside_it() {
+fn a_head_for_another_task_is_recognized_by_the_configuration_next_to_it() {
     let (folder, path) = write(&Sample::default().build());
     std::fs::write(
         folder.path().join("config.json"),
@@ -523,7 +523,7 @@ fn the_longest_sequence_comes_from_the_files_beside_the_model() {
 }
 
 #[test]
-fn up_to_where_positions_do_not_follow_the_length_comes_from_there_too() {
+fn the_original_position_limit_comes_from_the_files_next_to_the_model() {
     let of = |json: &str| {
         let (folder, path) = write(&Sample::default().build());
         std::fs::write(folder.path().join("config.json"), json).unwrap();
@@ -620,7 +620,7 @@ fn replace_all(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn files_that_are_no_models_are_told_apart() {
+fn files_that_are_not_models_are_distinguished() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.onnx");
     for (bytes, hint) in [
@@ -750,7 +750,7 @@ proptest! {
 }
 
 #[test]
-fn a_pipe_is_no_model_and_nobody_waits_for_it() {
+fn a_pipe_is_refused_as_a_model_without_blocking() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.onnx");
     let made = std::process::Command::new("mkfifo").arg(&path).status();

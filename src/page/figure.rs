@@ -1,7 +1,7 @@
 //! A figure with its caption: what it shows, what it does not, and its numbers.
 
 use super::html::escape;
-use super::numbers::lower_first;
+use super::numbers::lowercase_first;
 use super::table::Data;
 use crate::figure::Picture;
 
@@ -21,7 +21,7 @@ pub(crate) struct Figure {
     /// What is shown.
     pub(crate) shows: String,
     /// What it does not show.
-    pub(crate) hides: String,
+    pub(crate) caveats: String,
     pub(crate) data: Data,
 }
 
@@ -35,7 +35,7 @@ impl Figure {
             self.picture.inline(WIDE, label),
             self.picture.inline(NARROW, label),
             escape(&self.shows),
-            escape(&lower_first(&self.hides)),
+            escape(&lowercase_first(&self.caveats)),
             self.data.link(&format!("{}.csv", self.name)),
         )
     }

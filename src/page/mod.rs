@@ -23,5 +23,5 @@ pub(crate) use html::{
     value_cell, warnings,
 };
 pub use numbers::grouped;
-pub(crate) use numbers::{duration, fixed, mean, percent, short, signed, upper_first};
+pub(crate) use numbers::{duration, fixed, mean, percent, short, signed, uppercase_first};
 pub(crate) use table::{Data, or_empty, table};

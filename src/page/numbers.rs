@@ -68,14 +68,14 @@ pub(crate) fn percent(share: f64) -> String {
 }
 
 /// As the beginning of a sentence.
-pub(crate) fn upper_first(text: &str) -> String {
+pub(crate) fn uppercase_first(text: &str) -> String {
     let mut characters = text.chars();
     let first = characters.next().into_iter().flat_map(char::to_uppercase);
     first.chain(characters).collect()
 }
 
 /// As after a colon: with a lower-case first letter, except in an acronym.
-pub(super) fn lower_first(text: &str) -> String {
+pub(super) fn lowercase_first(text: &str) -> String {
     let mut characters = text.chars();
     match characters.next() {
         Some(first)

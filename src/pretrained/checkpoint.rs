@@ -4,7 +4,7 @@ use super::PretrainedError;
 use super::cut::{Source, source_of};
 use super::describe::{family_of, read};
 use super::families::Family;
-use super::file::check_is_there;
+use super::file::check_usable_file;
 use super::names::{CONFIG_JSON, INDEX_JSON, TOKENIZER_JSON};
 use super::section::Section;
 use super::tensors::Tensors;
@@ -54,7 +54,7 @@ impl Checkpoint {
         names.check_shapes(&sources)?;
         names.check_foreign(&sources)?;
         names.check_tied_head(&sources)?;
-        check_is_there(&dir.join(TOKENIZER_JSON))?;
+        check_usable_file(&dir.join(TOKENIZER_JSON))?;
         let tokenizer = Some(dir.join(TOKENIZER_JSON)).filter(|path| path.is_file());
         let config = std::iter::once(config.path().to_owned());
         Ok(Self {
@@ -101,7 +101,7 @@ impl Checkpoint {
         let file = self.tensors.file_of(&source.tensor);
         let mut row = rows.start;
         while row < rows.end {
-            let n_rows = source.n_together(row).min(rows.end - row);
+            let n_rows = source.n_contiguous_rows(row).min(rows.end - row);
             let start = source.row(row) * row_len;
             let range = start..start + n_rows * row_len;
             file.append(&source.tensor, &source.shape, range, values)?;
@@ -244,7 +244,7 @@ fn check_directory(dir: &Path) -> Result<(), PretrainedError> {
             remedy: "give the directory of the checkpoint, which holds its config.json",
         });
     }
-    check_is_there(&dir.join(CONFIG_JSON))?;
+    check_usable_file(&dir.join(CONFIG_JSON))?;
     if dir.join(ADAPTER_CONFIG_JSON).exists() {
         return Err(PretrainedError::Directory {
             path: dir.to_owned(),

@@ -56,7 +56,7 @@ impl Source {
     }
 
     /// Number of contiguous rows of the weight from `row` on.
-    pub(super) fn n_together(&self, row: usize) -> usize {
+    pub(super) fn n_contiguous_rows(&self, row: usize) -> usize {
         self.block - row % self.block
     }
 }

@@ -37,12 +37,12 @@ pub(super) fn family_of(config: &Section) -> Result<&'static Family, PretrainedE
     let family = families.find(|family| Some(family.model_type) == model_type);
     family.ok_or_else(|| {
         let expected = format!("a family that is read: {}", list());
-        config.refusal("model_type", &expected, why_not(config))
+        config.refusal("model_type", &expected, unsupported_remedy(config))
     })
 }
 
 /// What to do about an unsupported model.
-fn why_not(config: &Section) -> &'static str {
+fn unsupported_remedy(config: &Section) -> &'static str {
     let is_one = |key: &str| config.get(key).is_some();
     let mut names = config
         .get("architectures")

@@ -13,7 +13,7 @@ const LFS: &[u8] = b"version https://git-lfs.";
 ///
 /// # Errors
 /// [`PretrainedError::NotThatFile`], or I/O.
-pub fn check_is_there(path: &Path) -> Result<(), PretrainedError> {
+pub fn check_usable_file(path: &Path) -> Result<(), PretrainedError> {
     let refuse = |got: String, remedy| {
         Err(PretrainedError::NotThatFile {
             path: path.to_owned(),

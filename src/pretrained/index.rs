@@ -1,7 +1,7 @@
 //! `model.safetensors.index.json`, which maps tensors to files of weights.
 
 use super::PretrainedError;
-use super::file::check_is_there;
+use super::file::check_usable_file;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,7 +41,7 @@ impl<'de> Deserialize<'de> for Pairs {
 
 /// The index's map from tensor to file.
 pub(super) fn weight_map(index: &Path) -> Result<BTreeMap<String, String>, PretrainedError> {
-    check_is_there(index)?;
+    check_usable_file(index)?;
     let bytes =
         std::fs::read(index).map_err(|source| PretrainedError::io("read", index, source))?;
     let refuse = |got: String| PretrainedError::Config {

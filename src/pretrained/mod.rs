@@ -25,7 +25,7 @@ pub use checkpoint::Checkpoint;
 pub use describe::describe;
 pub use error::PretrainedError;
 pub use families::{LlamaDims, llama_decoder, llama_tensor};
-pub use file::check_is_there;
+pub use file::check_usable_file;
 pub use local::{is_beside_weights, local_checkpoint};
 pub use names::{CONFIG_JSON, INDEX_JSON, MODEL_SAFETENSORS, TOKENIZER_JSON};
 pub use rope::{Llama3Scaling, RopeParameters, RopeScaling, plain_frequencies, rope_of};

@@ -4,7 +4,7 @@
 //! it is known not to change the results or is switched off.
 
 use super::PretrainedError;
-use super::file::check_is_there;
+use super::file::check_usable_file;
 use super::harmless::is_harmless;
 use serde_json::{Map, Value};
 use std::cell::RefCell;
@@ -18,7 +18,7 @@ const CORRECT: &str = "correct the configuration";
 /// # Errors
 /// A file that cannot be read, or contains something else.
 pub fn read_object(path: &Path) -> Result<Map<String, Value>, PretrainedError> {
-    check_is_there(path)?;
+    check_usable_file(path)?;
     let bytes = std::fs::read(path).map_err(|source| PretrainedError::io("read", path, source))?;
     serde_json::from_slice(&bytes).map_err(|error| PretrainedError::NotJson {
         path: path.to_owned(),

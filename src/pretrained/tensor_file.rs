@@ -4,7 +4,7 @@
 //! decoded to f32 a block at a time, so that no second copy of the weights is kept. Values must be finite.
 
 use super::PretrainedError;
-use super::file::check_is_there;
+use super::file::check_usable_file;
 use half::{bf16, f16};
 use memmap2::Mmap;
 use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo};
@@ -35,7 +35,7 @@ impl TensorFile {
     /// # Errors
     /// I/O errors; anything but a complete file of this format.
     pub fn open(path: &Path) -> Result<Self, PretrainedError> {
-        check_is_there(path)?;
+        check_usable_file(path)?;
         let open = || {
             let file = File::open(path)?;
             // SAFETY: the map is only read, and values are checked as they are decoded, so if another process

@@ -1,7 +1,7 @@
 //! The files of weights of one model: `model.safetensors`, or an index and its shards.
 
 use super::PretrainedError;
-use super::file::check_is_there;
+use super::file::check_usable_file;
 use super::index::{shard_names, weight_map};
 use super::names::{INDEX_JSON, MODEL_SAFETENSORS};
 use super::tensor_file::TensorFile;
@@ -24,8 +24,8 @@ impl Tensors {
     /// Files that are missing, incomplete or of several models; an unsupported dtype.
     pub fn open(dir: &Path) -> Result<Self, PretrainedError> {
         let (single, index) = (dir.join(MODEL_SAFETENSORS), dir.join(INDEX_JSON));
-        check_is_there(&single)?;
-        check_is_there(&index)?;
+        check_usable_file(&single)?;
+        check_usable_file(&index)?;
         let tensors = match (single.is_file(), index.is_file()) {
             (true, true) => return Err(two_models(dir)),
             (true, false) => Self::of_files(vec![TensorFile::open(&single)?], None)?,
@@ -112,7 +112,7 @@ impl Tensors {
 
 /// Opens a shard that the index names.
 fn open_shard(path: &Path, index: &Path) -> Result<TensorFile, PretrainedError> {
-    check_is_there(path)?;
+    check_usable_file(path)?;
     match path.exists() {
         true => TensorFile::open(path),
         false => Err(PretrainedError::MissingShard {

@@ -35,30 +35,30 @@ pub struct Examples {
 
 /// Keeps the items with the smallest keys; ties are by a number, such as a `seq_id`.
 #[derive(Debug)]
-pub(crate) struct Least<T> {
-    n_most: usize,
+pub(crate) struct Smallest<T> {
+    max_items: usize,
     heap: BinaryHeap<Ranked<T>>,
 }
 
-impl<T> Least<T> {
-    /// Keeps up to `n_most` items.
-    pub(crate) fn new(n_most: usize) -> Self {
-        Least {
-            n_most,
+impl<T> Smallest<T> {
+    /// Keeps up to `max_items` items.
+    pub(crate) fn new(max_items: usize) -> Self {
+        Smallest {
+            max_items,
             heap: BinaryHeap::new(),
         }
     }
 
     /// Keeps `item`, which is only made if needed, if its key is among the smallest.
     pub(crate) fn offer(&mut self, key: f64, tie: u64, item: impl FnOnce() -> T) {
-        let is_full = self.heap.len() >= self.n_most;
+        let is_full = self.heap.len() >= self.max_items;
         let is_less = |last: &Ranked<T>| place(key, tie, last.key, last.tie).is_lt();
         if is_full && !self.heap.peek().is_some_and(is_less) {
             return;
         }
         let item = item();
         self.heap.push(Ranked { key, tie, item });
-        if self.heap.len() > self.n_most {
+        if self.heap.len() > self.max_items {
             self.heap.pop();
         }
     }
@@ -70,9 +70,9 @@ impl<T> Least<T> {
     }
 }
 
-impl Default for Least<Example> {
+impl Default for Smallest<Example> {
     fn default() -> Self {
-        Least::new(N_EXAMPLES)
+        Smallest::new(N_EXAMPLES)
     }
 }
 
@@ -109,8 +109,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_least_keys_stay_and_ties_go_by_sequence() {
-        let mut least = Least::default();
+    fn the_smallest_keys_are_kept_and_ties_are_broken_by_sequence() {
+        let mut smallest = Smallest::default();
         for (seq_id, key) in [(9, 1.0), (3, 2.0), (1, 1.0), (4, 0.5), (7, 3.0), (2, 1.0)] {
             let example = Example {
                 seq_id,
@@ -119,9 +119,9 @@ mod tests {
                 rank: None,
                 kept: false,
             };
-            least.offer(key, seq_id, || example);
+            smallest.offer(key, seq_id, || example);
         }
-        let ids: Vec<u64> = least.into_items().iter().map(|e| e.seq_id).collect();
+        let ids: Vec<u64> = smallest.into_items().iter().map(|e| e.seq_id).collect();
         assert_eq!(ids, [4, 1, 2]);
     }
 }

@@ -44,7 +44,7 @@ pub use documents::{
     select_documents,
 };
 pub use error::SelectError;
-pub(crate) use examples::Least;
+pub(crate) use examples::Smallest;
 pub use examples::{Example, Examples};
 pub use histogram::{ScoreBar, ScoreHistogram, ScoreSummary};
 pub use policy::{Amount, Order, Policy};

@@ -1,6 +1,6 @@
 //! From scores to a selection, in three passes: read, rank, write.
 
-use super::examples::{Example, Examples, Least};
+use super::examples::{Example, Examples, Smallest};
 use super::histogram::ScoreHistogram;
 use super::output::check_replaceable;
 use super::policy::{is_above_floor, limits, middle_rank};
@@ -96,7 +96,7 @@ struct Read {
     n_tokens: u64,
     /// Minimum and maximum score.
     range: (f64, f64),
-    unlearnable: Least<Example>,
+    unlearnable: Smallest<Example>,
 }
 
 /// Results of the second pass.
@@ -108,7 +108,7 @@ struct Ranked {
     n_tokens_kept: u64,
     /// Scores of eligible sequences; the others are added in the third pass.
     scores: ScoreHistogram,
-    hardest: Least<Example>,
+    hardest: Smallest<Example>,
 }
 
 impl Job<'_> {
@@ -149,7 +149,7 @@ impl Job<'_> {
             n_null: 0,
             n_tokens: 0,
             range: (f64::INFINITY, f64::NEG_INFINITY),
-            unlearnable: Least::default(),
+            unlearnable: Smallest::default(),
         };
         let sorter = || self.sorter();
         self.source
@@ -164,20 +164,20 @@ impl Job<'_> {
             Order::Middle => self.by_middle_rank(eligible, read.n_eligible)?,
             _ => eligible,
         };
-        let (n_most, n_most_tokens) = limits(self.policy.amount, read.n_rows);
+        let (max_rows, max_tokens) = limits(self.policy.amount, read.n_rows);
         let mut ranked = Ranked {
             by_seq_id: std::mem::replace(&mut read.rest, self.sorter()),
             n_kept: 0,
             n_tokens_kept: 0,
             scores: ScoreHistogram::new(read.range.0, read.range.1),
-            hardest: Least::default(),
+            hardest: Smallest::default(),
         };
         let mut is_open = true;
         for (rank, row) in (0..).zip(wanted) {
             let row = row?;
             let n_tokens = ranked.n_tokens_kept + u64::from(row.n_targets);
             // After the first that exceeds the amount, no more are kept.
-            is_open &= rank < n_most && n_tokens <= n_most_tokens;
+            is_open &= rank < max_rows && n_tokens <= max_tokens;
             if is_open {
                 ranked.n_kept += 1;
                 ranked.n_tokens_kept = n_tokens;
@@ -201,7 +201,7 @@ impl Job<'_> {
         let mut writer = SelectionWriter::create(self.output, partial, metadata)?;
         let mut scores = ranked.scores;
         let median = scores.median().unwrap_or(0.0);
-        let mut nearest: Least<Example> = Least::default();
+        let mut nearest: Smallest<Example> = Smallest::default();
         let n_kept = ranked.n_kept;
         let mut unlearnable = read.unlearnable.into_items();
         for row in ranked.by_seq_id.into_sorted()? {

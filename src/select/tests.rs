@@ -411,17 +411,17 @@ fn the_file_says_what_it_was_made_from_and_is_taken_by_readers() {
     let fixture = Fixture::new();
     let policy = policy(Order::Top, Amount::Rows(9));
     fixture.select(&policy).unwrap();
-    let said = metadata(&fixture.output());
+    let written = metadata(&fixture.output());
     assert_eq!(
-        said[LABELS_FINGERPRINT_KEY],
+        written[LABELS_FINGERPRINT_KEY],
         labels_fingerprint(&fixture.labels)
     );
     assert_eq!(
-        serde_json::from_str::<Policy>(&said[POLICY_KEY]).unwrap(),
+        serde_json::from_str::<Policy>(&written[POLICY_KEY]).unwrap(),
         policy
     );
     assert_eq!(
-        (&*said["saltworks.n_kept"], &*said["saltworks.n_rows"]),
+        (&*written["saltworks.n_kept"], &*written["saltworks.n_rows"]),
         ("9", "50")
     );
     let (selection, provenance) = Selection::read_for(&fixture.output(), &fixture.labels).unwrap();
@@ -527,7 +527,7 @@ fn labels_of_a_selection_are_selected_from_again() {
 }
 
 #[test]
-fn a_selection_that_is_not_the_plans_is_found() {
+fn a_selection_other_than_the_plans_is_detected() {
     let fixture = Fixture::new();
     let (dir, _) = labels_of_selection(&fixture);
     fixture
@@ -699,7 +699,7 @@ fn an_output_that_cannot_be_written_is_refused_before_a_score_is_read() {
 }
 
 #[test]
-fn a_failing_read_is_no_damage_of_the_scores() {
+fn a_failed_read_is_not_reported_as_damaged_scores() {
     let fixture = Fixture::new();
     let policy = policy(Order::Top, Amount::Rows(9));
     for code in [libc::EIO, libc::EMFILE] {

@@ -29,7 +29,7 @@ pub enum CardState {
 /// # Errors
 /// A card that cannot be read.
 pub fn card_state(dir: &Path) -> Result<CardState, ShardsError> {
-    let card = json::read_if_there(&dir.join(CARD_NAME))?;
+    let card = json::read_if_exists(&dir.join(CARD_NAME))?;
     Ok(match card {
         None => CardState::Absent,
         Some(card) => match has_mark(&card) {
@@ -47,10 +47,10 @@ fn has_mark(card: &[u8]) -> bool {
 /// Writes the card of a finished set, unless the user's own is there.
 pub(super) fn write(set: &LabelSet, manifest: &Manifest) -> Result<(), ShardsError> {
     let path = set.dir.join(CARD_NAME);
-    let has_tokenizer = storage::is_there(&set.dir.join(TOKENIZER_NAME))?;
+    let has_tokenizer = storage::exists(&set.dir.join(TOKENIZER_NAME))?;
     let card = card(set, manifest, has_tokenizer);
-    match json::read_if_there(&path)? {
-        Some(there) if there == card.as_bytes() || !has_mark(&there) => Ok(()),
+    match json::read_if_exists(&path)? {
+        Some(existing) if existing == card.as_bytes() || !has_mark(&existing) => Ok(()),
         _ => Ok(storage::replace(&path, card.as_bytes())?),
     }
 }

@@ -24,7 +24,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Highest expansion of a byte in a Zstandard frame: a block of 128 KiB takes at least 4 bytes.
-const MOST_EXPANSION: u64 = 1 << 15;
+const MAX_EXPANSION: u64 = 1 << 15;
 
 /// One opened file of a shard, with the plan's schema, metadata and row groups.
 #[derive(Debug)]
@@ -126,7 +126,7 @@ impl FileDecoder {
                 let Some(column) = self.column_of(chunk.column_path().parts()) else {
                     continue;
                 };
-                let most = expected.saturating_mul(most_values_of_a_row(plan, column.shape));
+                let most = expected.saturating_mul(max_values_per_row(plan, column.shape));
                 if n_values > most {
                     let what = format!("values of {} in row group {i}", chunk.column_path());
                     self.expect(&what, most, n_values)?;
@@ -156,7 +156,7 @@ impl FileDecoder {
             Shape::Scalar | Shape::T | Shape::TPlus1 | Shape::TTimesK
         );
         let width = column.item.primitive_width().unwrap_or(1) as u64;
-        let most = n_bytes.saturating_mul(MOST_EXPANSION) / width;
+        let most = n_bytes.saturating_mul(MAX_EXPANSION) / width;
         let n_values = u64::try_from(chunk.num_values()).unwrap_or(u64::MAX);
         if is_whole && !column.nullable && n_values > most {
             return self.expect(&what("values"), most, n_values);
@@ -283,7 +283,7 @@ impl FileDecoder {
 }
 
 /// Most values that a column of this shape can have in a row; an empty list counts as one.
-fn most_values_of_a_row(plan: &Plan, shape: Shape) -> u64 {
+fn max_values_per_row(plan: &Plan, shape: Shape) -> u64 {
     let t = u64::from(plan.sequences.seq_len);
     let signals = &plan.signals;
     let most = match shape {

@@ -27,7 +27,7 @@ pub fn finalize(dir: &Path, allow_mixed_runtime: bool) -> Result<Manifest, Shard
     let path = dir.join(MANIFEST_NAME);
     let bytes = json::to_bytes(&manifest);
     // An equal manifest stays untouched, so that finalizing twice changes nothing on disk.
-    if json::read_if_there(&path)?.as_deref() != Some(&bytes) {
+    if json::read_if_exists(&path)?.as_deref() != Some(&bytes) {
         storage::replace(&path, &bytes)?;
     }
     card::write(&set, &manifest)?;

@@ -25,12 +25,12 @@ pub(super) fn from_bytes<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Resu
 }
 
 /// The bytes of a small file; `None` if there is none.
-pub(super) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, ShardsError> {
+pub(super) fn read_if_exists(path: &Path) -> Result<Option<Vec<u8>>, ShardsError> {
     storage::read_up_to(path, MAX_JSON_BYTES).map_err(ShardsError::from)
 }
 
-/// Like [`read_if_there`], for many files.
-pub(super) fn read_many_if_there(paths: &[PathBuf]) -> Result<Vec<Option<Vec<u8>>>, ShardsError> {
+/// Like [`read_if_exists`], for many files.
+pub(super) fn read_many_if_exists(paths: &[PathBuf]) -> Result<Vec<Option<Vec<u8>>>, ShardsError> {
     storage::read_many(paths, MAX_JSON_BYTES).map_err(ShardsError::from)
 }
 

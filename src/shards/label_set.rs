@@ -27,7 +27,7 @@ const GROWING_WAITS: [Duration; 9] = [
     Duration::from_secs(2),
 ];
 /// How long a plan must not grow before it counts as abandoned on a filesystem without locks.
-const STILL: Duration = Duration::from_secs(1);
+const STALE_PLAN_AFTER: Duration = Duration::from_secs(1);
 
 /// A directory of labels, as its plans describe it.
 #[derive(Debug, Clone, PartialEq)]
@@ -149,7 +149,7 @@ impl LabelSet {
     /// The directory cannot be inspected.
     pub fn tokenizer_path(&self) -> Result<Option<PathBuf>, ShardsError> {
         let path = self.dir.join(TOKENIZER_NAME);
-        Ok(storage::is_there(&path)?.then_some(path))
+        Ok(storage::exists(&path)?.then_some(path))
     }
 
     /// The segment that has `shard`.
@@ -165,9 +165,9 @@ impl LabelSet {
     /// # Errors
     /// A directory that cannot be listed.
     pub fn finished_shards(&self) -> Result<Vec<(&Plan, u32)>, ShardsError> {
-        let there = sidecars_there(&self.dir)?;
+        let existing = existing_sidecars(&self.dir)?;
         let with_plan = |shard| Some((self.segment_of_shard(shard)?, shard));
-        Ok(there.into_iter().filter_map(with_plan).collect())
+        Ok(existing.into_iter().filter_map(with_plan).collect())
     }
 
     /// Whether `shard` has a sidecar: without one it is not done.
@@ -175,7 +175,7 @@ impl LabelSet {
     /// # Errors
     /// The directory cannot be inspected.
     pub fn is_finished(&self, shard: u32) -> Result<bool, ShardsError> {
-        Ok(storage::is_there(&self.dir.join(sidecar_name(shard)))?)
+        Ok(storage::exists(&self.dir.join(sidecar_name(shard)))?)
     }
 
     /// The segment that has `seq_id`.
@@ -213,7 +213,7 @@ pub(super) fn sweep(dir: &Path) -> Result<(), ShardsError> {
 }
 
 /// Numbers of the shards that have a sidecar, sorted, from the directory listing.
-pub(super) fn sidecars_there(dir: &Path) -> Result<BTreeSet<u32>, ShardsError> {
+pub(super) fn existing_sidecars(dir: &Path) -> Result<BTreeSet<u32>, ShardsError> {
     let names = place::names_in(dir)?;
     Ok(names.iter().filter_map(|name| shard_of(name)).collect())
 }
@@ -237,9 +237,9 @@ fn read_segments_to_extend(dir: &Path) -> Result<Vec<Plan>, ShardsError> {
         match storage::remove_abandoned(path)? {
             Abandoned::Removed => {}
             // Another task is writing it, or has removed it.
-            Abandoned::InWork => std::thread::sleep(wait),
+            Abandoned::InUse => std::thread::sleep(wait),
             Abandoned::Unknown => {
-                std::thread::sleep(wait.max(STILL));
+                std::thread::sleep(wait.max(STALE_PLAN_AFTER));
                 if storage::read(path).ok() == before {
                     storage::remove_file(path)?;
                 }
@@ -255,14 +255,14 @@ fn has_shards_of(dir: &Path, path: &Path) -> Result<bool, ShardsError> {
     if !is_first {
         // The plans before it tell where its shards begin; those are finished when a set is extended.
         let n_before = segments_before(dir, path)?;
-        return Ok(sidecars_there(dir)?.last() >= Some(&n_before));
+        return Ok(existing_sidecars(dir)?.last() >= Some(&n_before));
     }
     for kind in FileKind::ALL {
         if !place::names_in(&dir.join(kind.dir()))?.is_empty() {
             return Ok(true);
         }
     }
-    Ok(!sidecars_there(dir)?.is_empty())
+    Ok(!existing_sidecars(dir)?.is_empty())
 }
 
 /// Number of shards in the plans before the one at `path`.
@@ -273,7 +273,7 @@ fn segments_before(dir: &Path, path: &Path) -> Result<u32, ShardsError> {
         if earlier == path {
             break;
         }
-        let Some(bytes) = json::read_if_there(&earlier)? else {
+        let Some(bytes) = json::read_if_exists(&earlier)? else {
             break;
         };
         n_shards = Plan::from_json(&earlier, &bytes)?.shards().end;
@@ -285,7 +285,7 @@ fn read_segments(dir: &Path) -> Result<Vec<Plan>, ShardsError> {
     let mut segments: Vec<Plan> = Vec::new();
     loop {
         let path = plan_path(dir, segments.len());
-        let Some(bytes) = json::read_if_there(&path)? else {
+        let Some(bytes) = json::read_if_exists(&path)? else {
             return Ok(segments);
         };
         let mut plan = Plan::from_json(&path, &bytes)?;
@@ -376,8 +376,8 @@ fn check_may_follow(dir: &Path, plan: &Plan, have: &Plan) -> Result<(), ShardsEr
         end: have.sequences.end,
     };
     // A plan may claim any number of shards: the listing gives the first missing one.
-    let there = sidecars_there(dir)?;
-    if let Some(shard) = have.shards().find(|shard| !there.contains(shard)) {
+    let existing = existing_sidecars(dir)?;
+    if let Some(shard) = have.shards().find(|shard| !existing.contains(shard)) {
         return Err(unfinished(shard));
     }
     let sidecars = Sidecars::of(dir, have);

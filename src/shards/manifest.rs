@@ -1,6 +1,6 @@
 //! `manifest.json`: summarizes a finished set.
 
-use super::label_set::{LabelSet, sidecars_there};
+use super::label_set::{LabelSet, existing_sidecars};
 use super::names::{MANIFEST_NAME, SELECTION_NAME, plan_name, plan_path};
 use super::plan::{FORMAT_VERSION, Plan};
 use super::sidecar::{READ_AT_ONCE, RuntimeStamp, Sidecar, SidecarFile, Sidecars, check_sizes};
@@ -73,7 +73,7 @@ impl Manifest {
     /// A manifest that is damaged or of a later format.
     pub fn read(dir: &Path) -> Result<Option<Self>, ShardsError> {
         let path = dir.join(MANIFEST_NAME);
-        let Some(bytes) = json::read_if_there(&path)? else {
+        let Some(bytes) = json::read_if_exists(&path)? else {
             return Ok(None);
         };
         let manifest: Manifest = json::from_bytes(&path, &bytes)?;
@@ -84,7 +84,7 @@ impl Manifest {
     /// Fingerprints of the plans in the manifest of `dir`, without its shards; `None` if there is none.
     pub(super) fn read_fingerprints(dir: &Path) -> Result<Option<Vec<String>>, ShardsError> {
         let path = dir.join(MANIFEST_NAME);
-        let Some(bytes) = json::read_if_there(&path)? else {
+        let Some(bytes) = json::read_if_exists(&path)? else {
             return Ok(None);
         };
         let head: ManifestHead = json::from_bytes(&path, &bytes)?;
@@ -171,16 +171,16 @@ fn total(numbers: impl Iterator<Item = u64>) -> u64 {
 
 /// The sidecars of a whole set. The directory is listed first, as a plan may claim any number of shards.
 fn collect_sidecars(set: &LabelSet) -> Result<Vec<Sidecar>, ShardsError> {
-    let there = sidecars_there(&set.dir)?;
+    let existing = existing_sidecars(&set.dir)?;
     let missing = || {
         let shards = set.segments.iter().flat_map(Plan::shards);
-        shards.filter(|shard| !there.contains(shard))
+        shards.filter(|shard| !existing.contains(shard))
     };
     let n_shards = u64::from(set.n_shards());
-    let n_there = there.range(..set.n_shards()).count() as u64;
-    if n_there < n_shards {
+    let n_available = existing.range(..set.n_shards()).count() as u64;
+    if n_available < n_shards {
         return Err(ShardsError::MissingShards {
-            n_missing: n_shards - n_there,
+            n_missing: n_shards - n_available,
             n_shards,
             first: missing().take(LISTED).collect(),
         });

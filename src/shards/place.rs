@@ -20,7 +20,7 @@ pub(super) fn check_directory(dir: &Path) -> Result<(), ShardsError> {
             false => Ok(()),
         };
     }
-    match storage::metadata_if_there(dir)? {
+    match storage::metadata_if_exists(dir)? {
         Some(found) if found.is_dir => Ok(()),
         Some(_) => Err(not_a_directory(dir)),
         // A path that goes through a file leads nowhere.

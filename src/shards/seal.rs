@@ -38,7 +38,7 @@ pub(super) struct SealingSink {
     /// Hash of what was written so far.
     hasher: blake3::Hasher,
     /// The end of the file, with the footer, once that begins.
-    held_back: Option<Vec<u8>>,
+    footer: Option<Vec<u8>>,
 }
 
 impl SealingSink {
@@ -46,18 +46,18 @@ impl SealingSink {
         SealingSink {
             partial,
             hasher: blake3::Hasher::new(),
-            held_back: None,
+            footer: None,
         }
     }
 
     /// Everything from here on is the footer.
-    fn hold_back(&mut self) {
-        self.held_back = Some(Vec::new());
+    fn start_footer(&mut self) {
+        self.footer = Some(Vec::new());
     }
 
     /// Writes what was held back, with the checksum.
     fn finish(mut self) -> io::Result<Partial> {
-        let mut tail = self.held_back.unwrap_or_default();
+        let mut tail = self.footer.unwrap_or_default();
         if !seal(&self.hasher, &mut tail) {
             let reason = "the footer has no place for the checksum";
             return Err(io::Error::other(reason));
@@ -69,8 +69,8 @@ impl SealingSink {
 
 impl Write for SealingSink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if let Some(held_back) = &mut self.held_back {
-            return held_back.write(bytes);
+        if let Some(footer) = &mut self.footer {
+            return footer.write(bytes);
         }
         let n = self.partial.write(bytes)?;
         self.hasher.update(&bytes[..n]);
@@ -89,7 +89,10 @@ pub(super) fn publish(
 ) -> Result<FileHash, ShardsError> {
     let refused = |error| ShardsError::of_encoder(path, error);
     // The footer is held back until its checksum is known.
-    groups.sink().map(SealingSink::hold_back).map_err(refused)?;
+    groups
+        .sink()
+        .map(SealingSink::start_footer)
+        .map_err(refused)?;
     let sink = groups.finish().map_err(refused)?;
     let io = |source| StorageError::io("write", path, source);
     let sealed = sink.finish().map_err(io)?.seal()?;

@@ -138,7 +138,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_the_set_of_what_was_put_in(ids in prop::collection::vec(0..2000u64, 0..300)) {
+        fn a_set_contains_exactly_what_was_inserted(ids in prop::collection::vec(0..2000u64, 0..300)) {
             let set: SeqIdSet = ids.iter().copied().collect();
             let expected: BTreeSet<u64> = ids.into_iter().collect();
             prop_assert_eq!(set.iter().collect::<Vec<_>>(), expected.iter().copied().collect::<Vec<_>>());

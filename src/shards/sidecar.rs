@@ -118,7 +118,7 @@ pub(super) fn read_sidecar_as_written(
     shard: u32,
 ) -> Result<Option<(Sidecar, Vec<u8>)>, ShardsError> {
     let path = sidecar_path(dir, shard);
-    let Some(bytes) = json::read_if_there(&path)? else {
+    let Some(bytes) = json::read_if_exists(&path)? else {
         return Ok(None);
     };
     let sidecar = Sidecars::of(dir, plan).of_bytes(path, &bytes, shard)?;
@@ -144,7 +144,7 @@ impl<'a> Sidecars<'a> {
     /// Like [`read_sidecar`].
     pub(super) fn read(&self, shard: u32) -> Result<Option<Sidecar>, ShardsError> {
         let path = sidecar_path(self.dir, shard);
-        let bytes = json::read_if_there(&path)?;
+        let bytes = json::read_if_exists(&path)?;
         bytes
             .map(|bytes| self.of_bytes(path, &bytes, shard))
             .transpose()
@@ -162,7 +162,7 @@ impl<'a> Sidecars<'a> {
     ) -> Result<Vec<Result<Option<Sidecar>, ShardsError>>, ShardsError> {
         let paths = shards.iter().map(|&shard| sidecar_path(self.dir, shard));
         let paths: Vec<PathBuf> = paths.collect();
-        let read = json::read_many_if_there(&paths)?;
+        let read = json::read_many_if_exists(&paths)?;
         let parts = read.into_iter().zip(paths).zip(shards);
         let sidecar = |((bytes, path), &shard): ((Option<Vec<u8>>, PathBuf), &u32)| {
             bytes
@@ -241,11 +241,11 @@ pub fn check_all_finished(
         return shards.iter().map(check).collect();
     }
     let names = place::names_in(dir)?;
-    let there: HashSet<u32> = names.iter().filter_map(|name| shard_of(name)).collect();
+    let existing: HashSet<u32> = names.iter().filter_map(|name| shard_of(name)).collect();
     let to_read: Vec<u32> = shards
         .iter()
         .copied()
-        .filter(|n| there.contains(n))
+        .filter(|n| existing.contains(n))
         .collect();
     if to_read.is_empty() {
         return Ok(shards.iter().map(|_| ShardState::Missing).collect());
@@ -305,8 +305,8 @@ pub(super) fn open_checked(
     };
     let name = file_name(kind, shard);
     let path = dir.join(&name);
-    let said = sidecar.files.iter().find(|file| file.name == name);
-    match said {
+    let recorded = sidecar.files.iter().find(|file| file.name == name);
+    match recorded {
         Some(file) if !storage::is_url(dir) => check_file(dir, file)?,
         Some(file) if kind == FileKind::Scores => return in_memory(dir, file),
         Some(file) => {
@@ -409,7 +409,7 @@ impl<'a> Sizes<'a> {
 /// [`ShardsError::Sidecar`]; a file that cannot be inspected.
 pub fn check_size(dir: &Path, file: &SidecarFile) -> Result<(), ShardsError> {
     let path = dir.join(&file.name);
-    match storage::metadata_if_there(&path)? {
+    match storage::metadata_if_exists(&path)? {
         Some(found) => expect_equal(&path, "size", bytes(file.bytes), bytes(found.n_bytes)),
         None => expect_equal(&path, "the file", bytes(file.bytes), "missing".to_owned()),
     }

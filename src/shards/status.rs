@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 /// Time spans for measuring speed: the first in which enough shards were finished, else the last.
 const SPANS: [Duration; 2] = [Duration::from_secs(600), Duration::from_secs(3600)];
 /// Shards in a span that are enough for a meaningful speed.
-const ENOUGH: usize = 8;
+const MIN_SHARDS_FOR_SPEED: usize = 8;
 
 /// Progress of a label set. Targets and bytes are those of finished shards.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -113,8 +113,8 @@ impl LabelSet {
     /// # Errors
     /// A directory that cannot be listed.
     pub fn n_finished(&self) -> Result<u64, ShardsError> {
-        let there = super::label_set::sidecars_there(&self.dir)?;
-        Ok(there.range(..self.n_shards()).count() as u64)
+        let existing = super::label_set::existing_sidecars(&self.dir)?;
+        Ok(existing.range(..self.n_shards()).count() as u64)
     }
 }
 
@@ -138,14 +138,14 @@ fn targets_done(plan: &Plan, done: &BTreeMap<u32, Done>) -> u64 {
 fn gaps(done: impl Iterator<Item = u32>, n: u32) -> Vec<ShardRange> {
     let mut next = 0;
     let mut gaps = Vec::new();
-    for there in done.chain([n]) {
-        if next < there {
+    for shard in done.chain([n]) {
+        if next < shard {
             gaps.push(ShardRange {
                 first: next,
-                last: there - 1,
+                last: shard - 1,
             });
         }
-        next = there.saturating_add(1);
+        next = shard.saturating_add(1);
     }
     gaps
 }
@@ -162,7 +162,7 @@ fn pace<'a>(done: impl Iterator<Item = &'a Done>, now: SystemTime) -> Option<Pac
         let begin = now.checked_sub(*span).unwrap_or(SystemTime::UNIX_EPOCH);
         ended.partition_point(|(at, _)| *at <= begin)
     };
-    let is_enough = |span: &&Duration| ended.len() - since(span) >= ENOUGH;
+    let is_enough = |span: &&Duration| ended.len() - since(span) >= MIN_SHARDS_FOR_SPEED;
     let span = SPANS.iter().find(is_enough).unwrap_or(&SPANS[1]);
     let (seconds, counted) = match since(span) {
         0 => (now.duration_since(ended[0].0).ok()?, &ended[1..]),
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn gaps_are_what_is_not_done() {
+    fn gaps_are_the_unfinished_shards() {
         let gaps_of = |done: &[u32], n| {
             let gaps = gaps(done.iter().copied(), n);
             gaps.iter()

@@ -206,10 +206,10 @@ fn add_missing(
     max_findings: usize,
     report: &mut VerifyReport,
 ) {
-    let there: HashSet<u32> = finished.iter().map(|&(_, shard)| shard).collect();
+    let finished_shards: HashSet<u32> = finished.iter().map(|&(_, shard)| shard).collect();
     let shards = set.segments.iter().flat_map(Plan::shards);
-    let missing = shards.filter(|shard| !there.contains(shard));
-    let n_missing = u64::from(set.n_shards()).saturating_sub(there.len() as u64);
+    let missing = shards.filter(|shard| !finished_shards.contains(shard));
+    let n_missing = u64::from(set.n_shards()).saturating_sub(finished_shards.len() as u64);
     for shard in missing.take(max_findings.min(n_missing as usize)) {
         report.findings.push(not_done(shard));
     }
@@ -318,7 +318,7 @@ fn verify_plans(set: &LabelSet, report: &mut VerifyReport) -> Result<(), ShardsE
 
 /// Compares a small file with the canonical form of its content.
 fn verify_written(path: &Path, expected: &[u8], shard: Option<u32>, report: &mut VerifyReport) {
-    match json::read_if_there(path) {
+    match json::read_if_exists(path) {
         Ok(got) => compare_written(path, &got.unwrap_or_default(), expected, shard, report),
         Err(error) => report.add_error(shard, name_of(path), &error),
     }

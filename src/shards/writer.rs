@@ -182,9 +182,9 @@ fn publish(
     let claim = earlier_claim(dir, plan, &sidecar)?;
     for ((kind, file), ours) in sealed.into_iter().zip(&sidecar.files) {
         let path = dir.join(&ours.name);
-        make_way(&path, plan, &sidecar, ours, kind, claim.as_ref())?;
+        remove_broken(&path, plan, &sidecar, ours, kind, claim.as_ref())?;
         if file.publish()? == Publish::AlreadyThere {
-            // Another process was faster since `make_way` looked; equal bytes are as good as ours.
+            // Another process was faster since `remove_broken` looked; equal bytes are as good as ours.
             expect_same_bytes(&path, &sidecar, ours, claim.as_ref())?;
         }
     }
@@ -210,7 +210,7 @@ fn earlier_claim(dir: &Path, plan: &Plan, ours: &Sidecar) -> Result<Option<Sidec
 
 /// Removes a file with this name that is not a whole shard: left by a process killed in the middle of a copy, or
 /// damaged since. A file that can be read stays.
-fn make_way(
+fn remove_broken(
     path: &Path,
     plan: &Plan,
     sidecar: &Sidecar,
@@ -236,7 +236,7 @@ fn make_way(
     if is_whole && claim.is_none() {
         return expect_same_bytes(path, sidecar, ours, claim);
     }
-    Ok(storage::remove_if_still(path, &before)?)
+    Ok(storage::remove_if_unchanged(path, &before)?)
 }
 
 fn expect_same_bytes(

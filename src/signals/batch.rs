@@ -10,7 +10,7 @@ use half::slice::HalfFloatSliceExt as _;
 use rayon::prelude::*;
 
 /// Positions per parallel task: enough to outweigh the overhead, few enough to share out one sequence.
-const POSITIONS_A_TASK: usize = 16;
+const POSITIONS_PER_TASK: usize = 16;
 
 /// Reduces a batch: position t of row b predicts `sequences[b].targets[t]`; a row may have from 1 target up to the
 /// batch's width.
@@ -109,11 +109,11 @@ struct Task<'a> {
 impl<'a> Task<'a> {
     fn cut(row_idx: usize, sequence: &SequenceTargets<'a>) -> impl Iterator<Item = Task<'a>> {
         let seq_id = sequence.seq_id;
-        let chunks = sequence.targets.chunks(POSITIONS_A_TASK).enumerate();
+        let chunks = sequence.targets.chunks(POSITIONS_PER_TASK).enumerate();
         chunks.map(move |(i, targets)| Task {
             row_idx,
             seq_id,
-            first: i * POSITIONS_A_TASK,
+            first: i * POSITIONS_PER_TASK,
             targets,
         })
     }

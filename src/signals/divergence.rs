@@ -13,7 +13,7 @@ use super::types::{Logits, LogitsData};
 use rayon::prelude::*;
 
 /// A stored probability of 0 is raised to this, so that a divergence stays finite.
-const LEAST_PROBABILITY: f64 = f32::MIN_POSITIVE as f64;
+const MIN_PROBABILITY: f64 = f32::MIN_POSITIVE as f64;
 
 /// The labels of one sequence.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -128,7 +128,7 @@ fn term(p: f64, q: f64) -> f64 {
     if p <= 0.0 {
         return 0.0;
     }
-    p * (p.ln() - q.max(LEAST_PROBABILITY).ln())
+    p * (p.ln() - q.max(MIN_PROBABILITY).ln())
 }
 
 #[cfg(test)]
@@ -156,7 +156,11 @@ mod tests {
     }
 
     /// The divergence of labels of `stored` from the teacher `reference`.
-    fn held_against(stored: &[f32], reference: &[f32], top_k: usize) -> Vec<PositionDivergence> {
+    fn divergence_of_labels(
+        stored: &[f32],
+        reference: &[f32],
+        top_k: usize,
+    ) -> Vec<PositionDivergence> {
         let config = SignalsConfig {
             groups: Groups {
                 stats: false,
@@ -190,9 +194,9 @@ mod tests {
     }
 
     #[test]
-    fn labels_of_the_reference_itself_are_no_way_from_it() {
+    fn labels_of_the_reference_itself_have_no_divergence() {
         for top_k in [1, 7, VOCAB_SIZE] {
-            for position in held_against(&values(0.0), &values(0.0), top_k) {
+            for position in divergence_of_labels(&values(0.0), &values(0.0), top_k) {
                 assert!(position.kl.abs() < TOLERANCE);
                 assert!(position.same_best);
             }
@@ -202,7 +206,7 @@ mod tests {
     #[test]
     fn with_every_id_kept_it_is_the_divergence_of_the_two_softmaxes() {
         let (stored, reference) = (values(0.0), values(0.6));
-        let got = held_against(&stored, &reference, VOCAB_SIZE);
+        let got = divergence_of_labels(&stored, &reference, VOCAB_SIZE);
         let rows = stored.chunks(VOCAB_SIZE).zip(reference.chunks(VOCAB_SIZE));
         for (got, (stored, reference)) in got.iter().zip(rows) {
             let (p, q) = (softmax(reference), softmax(stored));
@@ -212,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reference_that_overflows_is_said_to_do_so() {
+    fn a_reference_that_overflows_is_reported() {
         let mut reference = values(0.6);
         reference[VOCAB_SIZE + 3] = f32::INFINITY;
         let kept = KeptSequence {
@@ -235,8 +239,8 @@ mod tests {
 
     #[test]
     fn fewer_kept_ids_see_no_more_of_it() {
-        let all = held_against(&values(0.0), &values(0.6), VOCAB_SIZE);
-        let few = held_against(&values(0.0), &values(0.6), 5);
+        let all = divergence_of_labels(&values(0.0), &values(0.6), VOCAB_SIZE);
+        let few = divergence_of_labels(&values(0.0), &values(0.6), 5);
         for (few, all) in few.iter().zip(&all) {
             assert!(few.kl > 0.0 && few.kl <= all.kl + TOLERANCE);
             assert_eq!(few.target_logprob, all.target_logprob);

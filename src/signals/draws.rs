@@ -37,7 +37,7 @@ pub(super) struct Sampler {
     sampling: Sampling,
     uniforms: Vec<f64>,
     /// The sum of all blocks up to and including each one.
-    cumulated_b: Vec<f64>,
+    cumulative_b: Vec<f64>,
     /// Distinct ids, ascending.
     pub(super) ids: Vec<u32>,
     /// How often each was drawn.
@@ -49,7 +49,7 @@ impl Sampler {
         Self {
             sampling,
             uniforms: Vec::new(),
-            cumulated_b: Vec::new(),
+            cumulative_b: Vec::new(),
             ids: Vec::new(),
             counts: Vec::new(),
         }
@@ -63,7 +63,7 @@ impl Sampler {
     /// Fills `ids` and `counts`. At least one term of the row must be positive.
     pub(super) fn draw(&mut self, isa: Isa, summed: SummedRow<'_>, key: DrawKey) {
         sorted_uniforms(self.sampling, key, &mut self.uniforms);
-        let total = self.cumulate(summed.exp_b);
+        let total = self.fill_cumulative(summed.exp_b);
         // Kept below the total even if rounding would reach it, so that a block with a term is
         // found.
         let last = total.next_down();
@@ -72,8 +72,8 @@ impl Sampler {
         let mut block = Block::default();
         for u in &self.uniforms {
             let level = (u * total).min(last);
-            while self.cumulated_b[block.idx] <= level {
-                block = Block::at(block.idx + 1, self.cumulated_b[block.idx]);
+            while self.cumulative_b[block.idx] <= level {
+                block = Block::at(block.idx + 1, self.cumulative_b[block.idx]);
             }
             let id = block.pick(isa, summed, level);
             if self.ids.last() == Some(&id) {
@@ -85,10 +85,10 @@ impl Sampler {
         }
     }
 
-    fn cumulate(&mut self, exp_b: &[f32]) -> f64 {
+    fn fill_cumulative(&mut self, exp_b: &[f32]) -> f64 {
         let mut total = 0.0;
-        self.cumulated_b.clear();
-        self.cumulated_b.extend(exp_b.iter().map(|&sum| {
+        self.cumulative_b.clear();
+        self.cumulative_b.extend(exp_b.iter().map(|&sum| {
             total += f64::from(sum);
             total
         }));

@@ -19,13 +19,13 @@ pub(super) fn philox(mut key: [u32; 2], counter: [u32; 4]) -> [u32; 4] {
 }
 
 /// The counter's third word in [`uniform_at`]; for a draw it is the position, which is smaller.
-const OF_SEQUENCE: u32 = u32::MAX;
+const SEQUENCE_COUNTER: u32 = u32::MAX;
 
 /// A number in (0, 1) for each sequence, a function of seed and `seq_id` only, and independent of the draws at its
 /// positions: 52 bits, in the middle of their step, so that neither end is reached.
 pub fn uniform_at(seed: u64, seq_id: u64) -> f64 {
     let key = [seed as u32, (seed >> 32) as u32];
-    let counter = [seq_id as u32, (seq_id >> 32) as u32, OF_SEQUENCE, 0];
+    let counter = [seq_id as u32, (seq_id >> 32) as u32, SEQUENCE_COUNTER, 0];
     let [low, high, ..] = philox(key, counter);
     let bits = (u64::from(high) << 32 | u64::from(low)) >> 12;
     (bits as f64 + 0.5) / (1_u64 << 52) as f64

@@ -55,7 +55,7 @@ impl Reference {
     }
 
     /// `[V]` cumulative tempered probabilities, in order of ids, with which a uniform is compared.
-    pub(super) fn cumulated(&self, tau: f64) -> Vec<f64> {
+    pub(super) fn cumulative(&self, tau: f64) -> Vec<f64> {
         let log_partition = self.log_partition(tau);
         let mut sum = 0.0;
         let add = |l: &f64| {

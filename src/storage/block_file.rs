@@ -11,7 +11,7 @@
 
 use super::block_hashes::BlockHashes;
 use super::copies::{cache_dir, version_hash};
-use super::eviction::{BLOCKS_PART, cache_limit, make_room};
+use super::eviction::{BLOCK_EVICTION_DIVISOR, cache_limit, make_room};
 use super::location::{Location, locate};
 use super::object::{self, Object};
 use super::partial::Partial;
@@ -219,7 +219,7 @@ impl BlockFile {
 
     /// Makes room for a block. The cache is not measured for every block; instead some room is freed in advance.
     fn make_room(&self, n_bytes: u64) -> Result<(), StorageError> {
-        let part = (self.limit / BLOCKS_PART).max(1);
+        let part = (self.limit / BLOCK_EVICTION_DIVISOR).max(1);
         let before = self.n_fetched.fetch_add(n_bytes, Ordering::Relaxed);
         let is_due = before == 0 || before / part != (before + n_bytes) / part;
         let is_full = || free_bytes(&self.cache).is_some_and(|n_free| n_free < n_bytes);

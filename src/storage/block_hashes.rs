@@ -149,13 +149,13 @@ impl BlockHasher {
         self.finish_within(MAX_BLOCKS)
     }
 
-    fn finish_within(mut self, n_most: usize) -> BlockHashes {
+    fn finish_within(mut self, max_blocks: usize) -> BlockHashes {
         match (self.n_bytes, self.hashes.is_empty()) {
             (0, _) => {}
             (_, true) => self.hashes.push(self.hasher.finalize().into()),
             (_, false) => self.hashes.push(self.hasher.finalize_non_root()),
         }
-        while self.hashes.len() > n_most.max(2) {
+        while self.hashes.len() > max_blocks.max(2) {
             self.hashes = self.hashes.chunks(2).map(merged).collect();
             self.block_bytes *= 2;
         }
@@ -174,13 +174,13 @@ mod tests {
         (0..n).map(|i| (i * 31 + (i >> 9)) as u8).collect()
     }
 
-    fn hashes_of(bytes: &[u8], n_most: usize) -> BlockHashes {
+    fn hashes_of(bytes: &[u8], max_blocks: usize) -> BlockHashes {
         let mut hasher = BlockHasher::with_blocks_of(1024);
         // In pieces that do not end at block boundaries.
         for piece in bytes.chunks(777) {
             hasher.update(piece);
         }
-        hasher.finish_within(n_most)
+        hasher.finish_within(max_blocks)
     }
 
     #[test]
@@ -199,14 +199,14 @@ mod tests {
         ] {
             let bytes = content(n_bytes);
             let whole = blake3::hash(&bytes).to_hex();
-            for n_most in [2, 3, 100] {
-                let blocks = hashes_of(&bytes, n_most);
-                assert!(blocks.hashes.len() <= n_most);
+            for max_blocks in [2, 3, 100] {
+                let blocks = hashes_of(&bytes, max_blocks);
+                assert!(blocks.hashes.len() <= max_blocks);
                 assert_eq!(blocks.fault(n_bytes as u64, &whole), None, "{n_bytes}");
                 for idx in 0..blocks.hashes.len() {
                     let range = blocks.range(idx, n_bytes as u64);
                     let mut block = bytes[range.start as usize..range.end as usize].to_vec();
-                    assert!(blocks.holds(idx, &block), "{n_bytes} {n_most} {idx}");
+                    assert!(blocks.holds(idx, &block), "{n_bytes} {max_blocks} {idx}");
                     block[0] ^= 1;
                     assert!(!blocks.holds(idx, &block));
                 }
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn hashes_of_another_file_or_in_another_order_are_told() {
+    fn hashes_of_another_file_or_in_another_order_are_detected() {
         let bytes = content(5000);
         let whole = blake3::hash(&bytes).to_hex();
         let sound = hashes_of(&bytes, 100);

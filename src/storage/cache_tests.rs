@@ -3,7 +3,7 @@
 use super::block_file::BlockFile;
 use super::copies::fill;
 use super::eviction::make_room;
-use super::fault::{Lacks, on_filesystem};
+use super::fault::{Unsupported, on_filesystem};
 use super::location::{Location, locate};
 use super::object::{self, Object};
 use super::testing::block_hashes;
@@ -127,7 +127,7 @@ fn where_there_are_no_locks_nothing_is_removed() {
     let dir = install_sound("cache-lockless");
     let cache = tempfile::tempdir().unwrap();
     let object = put(&dir, "a", 100);
-    on_filesystem(Lacks::Locks, || {
+    on_filesystem(Unsupported::Locks, || {
         fill(cache.path(), &object, 50).unwrap();
         leases::end(cache.path());
         room(&cache, 100, 100);

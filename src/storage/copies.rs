@@ -185,7 +185,7 @@ pub(super) fn copy_below(
 fn begin_use(cache: &Path, name: &str) -> Result<Option<File>, StorageError> {
     let objects = cache.join("objects");
     files::make_dirs(&objects)?;
-    leases::hold(cache, name)?;
+    leases::acquire(cache, name)?;
     let lock = lock_of_entry(&objects.join(name).with_extension("lock"), true)?;
     if let Some(lock) = &lock {
         // Eviction reads the time of last use from here.
@@ -257,7 +257,7 @@ fn digits_of(hasher: &blake3::Hasher) -> String {
 
 /// Bytes of `object` still to be copied to `path`.
 fn missing(path: &Path, object: &Object) -> Result<u64, StorageError> {
-    let found = files::metadata_if_there(path)?;
+    let found = files::metadata_if_exists(path)?;
     let is_whole = found.is_some_and(|found| !found.is_dir && found.n_bytes == object.n_bytes);
     // An empty object still has to be created.
     Ok(if is_whole { 0 } else { object.n_bytes.max(1) })

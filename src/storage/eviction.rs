@@ -25,7 +25,7 @@ use std::time::SystemTime;
 /// Most bytes that the cache may hold by default.
 pub(super) const DEFAULT_CACHE_BYTES: u64 = 256 << 30;
 /// The fraction of the limit that is freed at once for blocks, so that the cache is not measured for each: 1 / 64.
-pub(super) const BLOCKS_PART: u64 = 64;
+pub(super) const BLOCK_EVICTION_DIVISOR: u64 = 64;
 /// The environment variable for the limit, if no option sets it.
 const SIZE_VARIABLE: &str = "SALTWORKS_CACHE_SIZE";
 
@@ -61,16 +61,17 @@ pub(super) fn make_room(
 ) -> Result<(), StorageError> {
     files::make_dirs(cache)?;
     let has_room = || free_bytes(cache).is_none_or(|n_free| n_free >= n_bytes);
-    let mut held = Held::of(cache)?;
-    let is_enough = |held: &Held| held.n_bytes.saturating_add(n_bytes) <= limit && has_room();
-    let mut entries = std::mem::take(&mut held.entries);
+    let mut contents = CacheContents::of(cache)?;
+    let is_enough =
+        |contents: &CacheContents| contents.n_bytes.saturating_add(n_bytes) <= limit && has_room();
+    let mut entries = std::mem::take(&mut contents.entries);
     entries.sort_unstable_by(|a, b| (a.last_used, &a.path).cmp(&(b.last_used, &b.path)));
     for entry in &entries {
-        if is_enough(&held) {
+        if is_enough(&contents) {
             return Ok(());
         }
         if entry.remove(cache)? {
-            held.forget(entry);
+            contents.forget(entry);
         }
     }
     match has_room() {
@@ -91,34 +92,34 @@ struct Entry {
 
 /// What the cache holds.
 #[derive(Debug, Default)]
-struct Held {
+struct CacheContents {
     entries: Vec<Entry>,
     /// Bytes of every inode, and its number of names.
     inodes: HashMap<(u64, u64), (u64, u64)>,
     n_bytes: u64,
 }
 
-impl Held {
+impl CacheContents {
     fn of(cache: &Path) -> Result<Self, StorageError> {
-        let mut held = Held::default();
+        let mut contents = CacheContents::default();
         let objects = cache.join("objects");
         for found in listed(&objects)? {
             if found.is_dir {
-                held.add_copy(&objects.join(&found.name))?;
+                contents.add_copy(&objects.join(&found.name))?;
             }
         }
-        held.add_blocks(&cache.join("blocks"))?;
-        Ok(held)
+        contents.add_blocks(&cache.join("blocks"))?;
+        Ok(contents)
     }
 
     fn add_copy(&mut self, dir: &Path) -> Result<(), StorageError> {
         let mut inodes = Vec::new();
         for found in listed_all(dir)? {
-            if let Some(metadata) = looked_at(&dir.join(&found.name))? {
+            if let Some(metadata) = metadata_of(&dir.join(&found.name))? {
                 inodes.push(self.add_inode(&metadata));
             }
         }
-        let used = looked_at(&dir.with_extension("lock"))?;
+        let used = metadata_of(&dir.with_extension("lock"))?;
         self.entries.push(Entry {
             path: dir.to_path_buf(),
             is_copy: true,
@@ -139,7 +140,7 @@ impl Held {
                 let _ = remove_abandoned(&path);
                 continue;
             }
-            if let Some(metadata) = looked_at(&path)? {
+            if let Some(metadata) = metadata_of(&path)? {
                 let inodes = vec![self.add_inode(&metadata)];
                 let last_used = modified(Some(&metadata));
                 self.entries.push(Entry {
@@ -192,8 +193,8 @@ fn remove_copy(cache: &Path, dir: &Path) -> Result<bool, StorageError> {
         return Ok(false);
     };
     let name = dir.file_name().unwrap_or_default().to_string_lossy();
-    match leases::held(cache)? {
-        Some(held) if !held.contains(&*name) => {}
+    match leases::leased(cache)? {
+        Some(leased) if !leased.contains(&*name) => {}
         _ => return Ok(false),
     }
     files::remove_tree(dir)?;
@@ -220,7 +221,7 @@ fn modified(metadata: Option<&Metadata>) -> SystemTime {
 }
 
 /// `None` for what has vanished meanwhile.
-fn looked_at(path: &Path) -> Result<Option<Metadata>, StorageError> {
+fn metadata_of(path: &Path) -> Result<Option<Metadata>, StorageError> {
     match std::fs::symlink_metadata(path) {
         Ok(metadata) => Ok(Some(metadata)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -229,14 +230,14 @@ fn looked_at(path: &Path) -> Result<Option<Metadata>, StorageError> {
 }
 
 fn listed(dir: &Path) -> Result<Vec<super::Entry>, StorageError> {
-    nothing_if_absent(files::list(dir))
+    empty_if_absent(files::list(dir))
 }
 
 fn listed_all(dir: &Path) -> Result<Vec<super::Entry>, StorageError> {
-    nothing_if_absent(files::list_all(dir))
+    empty_if_absent(files::list_all(dir))
 }
 
-fn nothing_if_absent(
+fn empty_if_absent(
     listed: Result<Vec<super::Entry>, StorageError>,
 ) -> Result<Vec<super::Entry>, StorageError> {
     match listed {

@@ -14,7 +14,7 @@ pub(crate) fn check() -> io::Result<()> {
 pub(super) fn check_link() -> io::Result<()> {
     check()?;
     #[cfg(test)]
-    if LACKS.with(std::cell::Cell::get) >= Lacks::Links {
+    if UNSUPPORTED.with(std::cell::Cell::get) >= Unsupported::Links {
         return Err(io::Error::from_raw_os_error(libc::EPERM));
     }
     Ok(())
@@ -24,7 +24,7 @@ pub(super) fn check_link() -> io::Result<()> {
 pub(super) fn check_exclusive_rename() -> io::Result<()> {
     check()?;
     #[cfg(test)]
-    if LACKS.with(std::cell::Cell::get) >= Lacks::LinksAndExclusiveRenames {
+    if UNSUPPORTED.with(std::cell::Cell::get) >= Unsupported::LinksAndExclusiveRenames {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
     Ok(())
@@ -33,7 +33,7 @@ pub(super) fn check_exclusive_rename() -> io::Result<()> {
 /// A lock of a file or directory, or the filesystem's refusal where a test asks for one.
 pub(super) fn try_lock(file: &File) -> Result<(), TryLockError> {
     #[cfg(test)]
-    if LACKS.with(std::cell::Cell::get) == Lacks::Locks {
+    if UNSUPPORTED.with(std::cell::Cell::get) == Unsupported::Locks {
         return Err(TryLockError::Error(io::Error::from_raw_os_error(
             libc::ENOLCK,
         )));
@@ -44,8 +44,8 @@ pub(super) fn try_lock(file: &File) -> Result<(), TryLockError> {
 /// Called before a read: the system's refusal where a test asks for one.
 pub(super) fn check_read() -> io::Result<()> {
     #[cfg(test)]
-    if let Some((left, code)) = READS.with(std::cell::Cell::get) {
-        READS.with(|reads| reads.set(left.checked_sub(1).map(|left| (left, code))));
+    if let Some((left, code)) = READS_LEFT.with(std::cell::Cell::get) {
+        READS_LEFT.with(|reads| reads.set(left.checked_sub(1).map(|left| (left, code))));
         if left == 0 {
             return Err(io::Error::from_raw_os_error(code));
         }
@@ -56,7 +56,7 @@ pub(super) fn check_read() -> io::Result<()> {
 /// What a filesystem lacks.
 #[cfg(test)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Lacks {
+pub(crate) enum Unsupported {
     /// Nothing.
     Nothing,
     /// Locks, such as some NFS.
@@ -70,16 +70,16 @@ pub(crate) enum Lacks {
 #[cfg(test)]
 thread_local! {
     /// What this thread's filesystem lacks.
-    static LACKS: std::cell::Cell<Lacks> = const { std::cell::Cell::new(Lacks::Nothing) };
+    static UNSUPPORTED: std::cell::Cell<Unsupported> = const { std::cell::Cell::new(Unsupported::Nothing) };
     /// Reads left until one fails, and with which OS error code; `None` never fails.
-    static READS: std::cell::Cell<Option<(u64, i32)>> = const { std::cell::Cell::new(None) };
+    static READS_LEFT: std::cell::Cell<Option<(u64, i32)>> = const { std::cell::Cell::new(None) };
     /// Operations left until one fails; `None` never fails.
-    static LEFT: std::cell::Cell<Option<u64>> = const { std::cell::Cell::new(None) };
+    static OPERATIONS_LEFT: std::cell::Cell<Option<u64>> = const { std::cell::Cell::new(None) };
 }
 
 #[cfg(test)]
 pub(crate) fn check() -> io::Result<()> {
-    LEFT.with(|left| match left.get() {
+    OPERATIONS_LEFT.with(|left| match left.get() {
         Some(0) => {
             left.set(None);
             Err(io::Error::from(io::ErrorKind::StorageFull))
@@ -96,9 +96,9 @@ pub(crate) fn check() -> io::Result<()> {
 /// reached.
 #[cfg(test)]
 pub(crate) fn fail_nth<R>(n: u64, work: impl FnOnce() -> R) -> (R, bool) {
-    LEFT.with(|left| left.set(Some(n)));
+    OPERATIONS_LEFT.with(|left| left.set(Some(n)));
     let result = work();
-    let reached = LEFT.with(|left| left.replace(None)).is_none();
+    let reached = OPERATIONS_LEFT.with(|left| left.replace(None)).is_none();
     (result, reached)
 }
 
@@ -106,23 +106,23 @@ pub(crate) fn fail_nth<R>(n: u64, work: impl FnOnce() -> R) -> (R, bool) {
 /// whether it was reached.
 #[cfg(test)]
 pub(crate) fn fail_nth_read<R>(n: u64, code: i32, work: impl FnOnce() -> R) -> (R, bool) {
-    READS.with(|reads| reads.set(Some((n, code))));
+    READS_LEFT.with(|reads| reads.set(Some((n, code))));
     let result = work();
-    let reached = READS.with(|reads| reads.replace(None)).is_none();
+    let reached = READS_LEFT.with(|reads| reads.replace(None)).is_none();
     (result, reached)
 }
 
-/// Runs `work` as if on a filesystem that `lacks` something.
+/// Runs `work` as if on a filesystem that `unsupported` something.
 #[cfg(test)]
-pub(crate) fn on_filesystem<R>(lacks: Lacks, work: impl FnOnce() -> R) -> R {
-    LACKS.with(|of_thread| of_thread.set(lacks));
+pub(crate) fn on_filesystem<R>(unsupported: Unsupported, work: impl FnOnce() -> R) -> R {
+    UNSUPPORTED.with(|of_thread| of_thread.set(unsupported));
     let result = work();
-    LACKS.with(|of_thread| of_thread.set(Lacks::Nothing));
+    UNSUPPORTED.with(|of_thread| of_thread.set(Unsupported::Nothing));
     result
 }
 
 /// Runs `work` as if on a filesystem without hard links, such as FAT.
 #[cfg(test)]
 pub(crate) fn without_hard_links<R>(work: impl FnOnce() -> R) -> R {
-    on_filesystem(Lacks::Links, work)
+    on_filesystem(Unsupported::Links, work)
 }

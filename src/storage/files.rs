@@ -20,14 +20,14 @@ const BLOCK_BYTES: usize = 1 << 20;
 /// [`StorageError`]; if nothing is there, `is_not_found` is true.
 pub fn metadata(path: &Path) -> Result<Metadata, StorageError> {
     let absent = || StorageError::io("look at", path, io::ErrorKind::NotFound.into());
-    metadata_if_there(path)?.ok_or_else(absent)
+    metadata_if_exists(path)?.ok_or_else(absent)
 }
 
 /// What is at `path`; `None` only where the system or the store says that nothing is.
 ///
 /// # Errors
 /// [`StorageError`] where this cannot be determined.
-pub fn metadata_if_there(path: &Path) -> Result<Option<Metadata>, StorageError> {
+pub fn metadata_if_exists(path: &Path) -> Result<Option<Metadata>, StorageError> {
     if let Some(url) = HubUrl::parse(path)? {
         return hub::metadata(&url);
     }
@@ -69,8 +69,8 @@ fn is_absent(error: &io::Error) -> bool {
 ///
 /// # Errors
 /// [`StorageError`] where this cannot be determined.
-pub fn is_there(path: &Path) -> Result<bool, StorageError> {
-    Ok(metadata_if_there(path)?.is_some())
+pub fn exists(path: &Path) -> Result<bool, StorageError> {
+    Ok(metadata_if_exists(path)?.is_some())
 }
 
 /// Whether a directory is at `path`.
@@ -78,7 +78,7 @@ pub fn is_there(path: &Path) -> Result<bool, StorageError> {
 /// # Errors
 /// [`StorageError`] where this cannot be determined.
 pub fn is_dir(path: &Path) -> Result<bool, StorageError> {
-    Ok(metadata_if_there(path)?.is_some_and(|found| found.is_dir))
+    Ok(metadata_if_exists(path)?.is_some_and(|found| found.is_dir))
 }
 
 /// Whether a file or an object is at `path`.
@@ -90,7 +90,7 @@ pub fn is_file(path: &Path) -> Result<bool, StorageError> {
     if let Some(url) = ObjectUrl::parse(path)? {
         return Ok(object::find(&url)?.is_some());
     }
-    Ok(metadata_if_there(path)?.is_some_and(|found| !found.is_dir))
+    Ok(metadata_if_exists(path)?.is_some_and(|found| !found.is_dir))
 }
 
 /// The whole file.
@@ -110,7 +110,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, StorageError> {
 ///
 /// # Errors
 /// Those of [`read`], except for a missing file.
-pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StorageError> {
+pub fn read_if_exists(path: &Path) -> Result<Option<Vec<u8>>, StorageError> {
     match read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.is_not_found() => Ok(None),
@@ -118,27 +118,27 @@ pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StorageError> {
     }
 }
 
-/// Like [`read_if_there`], for a file of at most `n_most` bytes.
+/// Like [`read_if_exists`], for a file of at most `max_bytes` bytes.
 ///
 /// # Errors
 /// Those of [`read`]; a larger file.
-pub fn read_up_to(path: &Path, n_most: u64) -> Result<Option<Vec<u8>>, StorageError> {
+pub fn read_up_to(path: &Path, max_bytes: u64) -> Result<Option<Vec<u8>>, StorageError> {
     let too_large = || {
         let source = io::Error::other("far too large for a file of its kind");
         StorageError::io("read", path, source)
     };
     match locate(&hub::local(path)?)? {
         // The response for the object gives its size.
-        Location::Object(url) => match object::get_up_to(&url, n_most) {
+        Location::Object(url) => match object::get_up_to(&url, max_bytes) {
             Ok(Some(bytes)) => Ok(Some(bytes)),
             Ok(None) => Err(too_large()),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         },
-        Location::Local(_) => match metadata_if_there(path)? {
+        Location::Local(_) => match metadata_if_exists(path)? {
             None => Ok(None),
-            Some(found) if found.n_bytes > n_most => Err(too_large()),
-            Some(_) => read_if_there(path),
+            Some(found) if found.n_bytes > max_bytes => Err(too_large()),
+            Some(_) => read_if_exists(path),
         },
     }
 }
@@ -147,12 +147,15 @@ pub fn read_up_to(path: &Path, n_most: u64) -> Result<Option<Vec<u8>>, StorageEr
 ///
 /// # Errors
 /// The first file that cannot be read.
-pub fn read_many(paths: &[PathBuf], n_most: u64) -> Result<Vec<Option<Vec<u8>>>, StorageError> {
+pub fn read_many(paths: &[PathBuf], max_bytes: u64) -> Result<Vec<Option<Vec<u8>>>, StorageError> {
     let urls = paths.iter().map(|path| ObjectUrl::parse(path));
     let urls: Result<Option<Vec<ObjectUrl>>, StorageError> = urls.collect();
     match urls? {
-        Some(urls) if urls.len() > 1 => object::get_many(&urls, n_most),
-        _ => paths.iter().map(|path| read_up_to(path, n_most)).collect(),
+        Some(urls) if urls.len() > 1 => object::get_many(&urls, max_bytes),
+        _ => paths
+            .iter()
+            .map(|path| read_up_to(path, max_bytes))
+            .collect(),
     }
 }
 
@@ -387,7 +390,7 @@ pub fn identity(path: &Path) -> Result<Option<Identity>, StorageError> {
 ///
 /// # Errors
 /// [`StorageError`] with the path.
-pub fn remove_if_still(path: &Path, before: &Identity) -> Result<(), StorageError> {
+pub fn remove_if_unchanged(path: &Path, before: &Identity) -> Result<(), StorageError> {
     match identity(path)? {
         Some(now) if now == *before => remove_file(path),
         _ => Ok(()),

@@ -1,7 +1,7 @@
 //! Globs over names that need not be text, in directories and in stores; the crate used for matching walks only text
 //! names in local directories.
 
-use super::files::{is_there, list, metadata_if_there};
+use super::files::{exists, list, metadata_if_exists};
 use super::hub::HubUrl;
 use super::place::is_url;
 use super::{StorageError, plain_place};
@@ -92,7 +92,7 @@ fn named(mut paths: Vec<PathBuf>, is_last: bool) -> Result<Vec<PathBuf>, Storage
     let mut are_there = Vec::with_capacity(paths.len());
     for path in &paths {
         are_there.push(match is_url(path) {
-            true => !is_last || is_there(path)?,
+            true => !is_last || exists(path)?,
             // A dangling link counts: its reader gets the error.
             false => fs::symlink_metadata(here(path)).is_ok(),
         });
@@ -118,7 +118,7 @@ fn here(path: &Path) -> &Path {
 fn may_be_dir(path: &Path) -> Result<bool, StorageError> {
     match is_url(path) {
         true => Ok(true),
-        false => Ok(metadata_if_there(here(path))?.is_some_and(|found| found.is_dir)),
+        false => Ok(metadata_if_exists(here(path))?.is_some_and(|found| found.is_dir)),
     }
 }
 

@@ -53,13 +53,15 @@ pub fn checked_json(value: &impl Serialize) -> Result<Vec<u8>, serde_json::Error
 /// [`JsonFault`].
 pub fn from_checked_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonFault> {
     let mut value: Value = serde_json::from_slice(bytes)?;
-    let said = value
+    let recorded = value
         .as_object_mut()
         .and_then(|object| object.remove(CHECKSUM_KEY));
-    if let Some(said) = said {
+    if let Some(recorded) = recorded {
         let got = hash_of(&value);
-        if said != got {
-            let expected = said.as_str().map_or(said.to_string(), str::to_owned);
+        if recorded != got {
+            let expected = recorded
+                .as_str()
+                .map_or(recorded.to_string(), str::to_owned);
             return Err(JsonFault::Checksum { expected, got });
         }
     }
@@ -124,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_and_keeps_the_order_of_its_fields() {
+    fn json_round_trips_and_keeps_the_order_of_its_fields() {
         let bytes = checked_json(&sample()).unwrap();
         assert_eq!(from_checked_json::<Sample>(&bytes).unwrap(), sample());
         let text = String::from_utf8(bytes).unwrap();

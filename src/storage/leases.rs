@@ -47,7 +47,7 @@ fn dir_of(cache: &Path) -> PathBuf {
 }
 
 /// Marks the copy `name` of `cache` as used by this process.
-pub(super) fn hold(cache: &Path, name: &str) -> Result<(), StorageError> {
+pub(super) fn acquire(cache: &Path, name: &str) -> Result<(), StorageError> {
     let mut leases = leases();
     if !leases.contains_key(cache) {
         leases.insert(cache.to_path_buf(), begin(cache)?);
@@ -95,7 +95,7 @@ fn begin(cache: &Path) -> Result<Lease, StorageError> {
 
 /// Names of the copies that live processes use, including this one; `None` where the filesystem has no locks, so that
 /// nobody can tell. Files of processes that have ended are removed.
-pub(super) fn held(cache: &Path) -> Result<Option<HashSet<String>>, StorageError> {
+pub(super) fn leased(cache: &Path) -> Result<Option<HashSet<String>>, StorageError> {
     let dir = dir_of(cache);
     let mut names = HashSet::new();
     for entry in super::files::list(&dir).or_else(|error| match error.is_not_found() {
@@ -106,7 +106,7 @@ pub(super) fn held(cache: &Path) -> Result<Option<HashSet<String>>, StorageError
         match remove_abandoned(&path)? {
             Abandoned::Removed => continue,
             Abandoned::Unknown => return Ok(None),
-            Abandoned::InWork => {}
+            Abandoned::InUse => {}
         }
         match std::fs::read_to_string(&path) {
             Ok(text) => names.extend(names_in(&text)),

@@ -27,7 +27,7 @@ impl Lock {
     }
 
     /// A filesystem without locks cannot tell: its users have to see to it.
-    fn unless_theirs(self) -> Option<File> {
+    fn unless_locked_elsewhere(self) -> Option<File> {
         match self {
             Self::Ours(file) | Self::Unknown(file) => Some(file),
             Self::Theirs => None,
@@ -44,7 +44,7 @@ pub fn lock_file(path: &Path) -> Result<Option<File>, StorageError> {
     let mut options = OpenOptions::new();
     let opened = options.create(true).truncate(false).write(true).open(path);
     let file = opened.map_err(|source| StorageError::io("write to", path, source))?;
-    Ok(Lock::of(file).unless_theirs())
+    Ok(Lock::of(file).unless_locked_elsewhere())
 }
 
 /// Takes the lock of the directory `dir` itself, as [`lock_file`] does for a file, without creating anything in it.
@@ -53,7 +53,7 @@ pub fn lock_file(path: &Path) -> Result<Option<File>, StorageError> {
 /// # Errors
 /// [`StorageError`] where the directory cannot be opened.
 pub fn lock_dir(dir: &Path) -> Result<Option<File>, StorageError> {
-    try_lock_dir(dir).map(Lock::unless_theirs)
+    try_lock_dir(dir).map(Lock::unless_locked_elsewhere)
 }
 
 /// [`lock_dir`] for callers that need to know whether there are locks.

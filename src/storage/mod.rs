@@ -80,11 +80,11 @@ pub use copying::{CopyProgress, on_copy};
 pub use entry::{Entry, Metadata};
 pub use error::StorageError;
 #[cfg(test)]
-pub(crate) use fault::{Lacks, fail_nth, fail_nth_read, on_filesystem, without_hard_links};
+pub(crate) use fault::{Unsupported, fail_nth, fail_nth_read, on_filesystem, without_hard_links};
 pub use files::{
-    Identity, check_writable, for_each_block, identity, is_dir, is_file, is_there, list, list_all,
-    make_dirs, metadata, metadata_if_there, open_regular, pinned, read, read_if_there, read_many,
-    read_to_string, read_up_to, remove_file, remove_if_still, remove_tree, scratch_beside,
+    Identity, check_writable, exists, for_each_block, identity, is_dir, is_file, list, list_all,
+    make_dirs, metadata, metadata_if_exists, open_regular, pinned, read, read_if_exists, read_many,
+    read_to_string, read_up_to, remove_file, remove_if_unchanged, remove_tree, scratch_beside,
 };
 pub use globs::{GlobError, glob, is_glob};
 pub use hash::{FileHash, fingerprint_of, hash_file, sampled_blake3};

@@ -1,6 +1,6 @@
 //! A file being written: its temporary, the lock on it, and its running hash.
 
-use super::files::is_there;
+use super::files::exists;
 use super::location::{Location, locate};
 use super::names::{is_still_at, split_final, temp_name};
 use super::object::{self, ObjectUrl};
@@ -51,7 +51,7 @@ impl Partial {
 
     fn beside(final_path: &Path) -> Result<Self, StorageError> {
         let (dir, name) = split_final(final_path)?;
-        if !is_there(dir)? {
+        if !exists(dir)? {
             let path = final_path.to_path_buf();
             return Err(StorageError::NoDirectory { path });
         }

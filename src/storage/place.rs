@@ -141,7 +141,7 @@ fn place_remedy(text: &str) -> Option<String> {
     if let Some((scheme, rest)) = split_scheme(text) {
         return Some(scheme_remedy(scheme, rest));
     }
-    home_remedy(text).or_else(|| variable_remedy(text))
+    tilde_remedy(text).or_else(|| variable_remedy(text))
 }
 
 /// `scheme://rest`.
@@ -162,7 +162,7 @@ fn scheme_remedy(scheme: &str, rest: &str) -> String {
         store if STORE_SCHEMES.contains(&store) => {
             "this one is read and written on this machine only; mount the store as a directory (for example with `rclone mount`), or copy from it, and give that path".to_owned()
         }
-        other => match STORE_SCHEMES.iter().find(|known| is_slip(other, known)) {
+        other => match STORE_SCHEMES.iter().find(|known| is_typo(other, known)) {
             Some(known) => format!("did you mean {known}://?"),
             None => "that scheme is not known; mount it as a directory (for example with `rclone mount`) or copy it, and give that path".to_owned(),
         },
@@ -170,7 +170,7 @@ fn scheme_remedy(scheme: &str, rest: &str) -> String {
 }
 
 /// Whether `typed` is `known` with one letter changed, missing or added.
-fn is_slip(typed: &str, known: &str) -> bool {
+fn is_typo(typed: &str, known: &str) -> bool {
     let (typed, known) = (typed.as_bytes(), known.as_bytes());
     let n_same = typed.iter().zip(known).take_while(|(a, b)| a == b).count();
     let (typed, known) = (&typed[n_same..], &known[n_same..]);
@@ -181,7 +181,7 @@ fn is_slip(typed: &str, known: &str) -> bool {
 }
 
 /// `~/x` in quotes, in a file, or after `--flag=`, where the shell does not expand it.
-fn home_remedy(text: &str) -> Option<String> {
+fn tilde_remedy(text: &str) -> Option<String> {
     let rest = text.strip_prefix('~')?;
     let (user, below) = rest.split_once('/').unwrap_or((rest, ""));
     let is_user = user
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_shell_would_have_expanded_is_named() {
+    fn paths_that_the_shell_did_not_expand_are_named() {
         assert!(refused("~/labels").contains("the `~` was not expanded by a shell"));
         assert!(refused("~").contains("`~`"));
         assert!(refused("~ann/labels").contains("whole path"));

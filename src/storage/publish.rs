@@ -1,6 +1,6 @@
 //! From a temporary to a final name.
 
-use super::files::{is_there, remove_tree};
+use super::files::{exists, remove_tree};
 use super::names::{is_still_at, split_final};
 use super::published::Publish;
 use super::{StorageError, fault};
@@ -38,7 +38,7 @@ pub fn rename_dir(from: &Path, to: &Path) -> Result<(), StorageError> {
 /// [`StorageError`] with the path; `place` is then as it was, or whole and new. If restoring it also fails, it is at
 /// `old`, as after a kill between the two renames.
 pub fn replace_dir(part: &Path, place: &Path, old: &Path) -> Result<(), StorageError> {
-    let is_taken = is_there(place)?;
+    let is_taken = exists(place)?;
     let is_free = match is_taken {
         true => remove_tree(old).and_then(|()| rename_dir(place, old)),
         false => Ok(()),

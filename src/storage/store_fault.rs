@@ -188,7 +188,7 @@ impl Classified for StoreFault {
 impl StoreFault {
     /// Whether the same request may succeed in a moment.
     #[cfg(feature = "object-stores")]
-    pub(super) fn may_pass(&self) -> bool {
+    pub(super) fn is_transient(&self) -> bool {
         matches!(
             self,
             StoreFault::TimedOut | StoreFault::Unreachable | StoreFault::Failed

@@ -22,7 +22,7 @@ fn bytes(n: usize, seed: usize) -> Vec<u8> {
 fn small_files_are_created_once_replaced_read_listed_and_removed() {
     let dir = install_sound("storage-small");
     let path = dir.join("a/plan.json");
-    assert!(!is_there(&path).unwrap() && !is_dir(&dir.join("a")).unwrap());
+    assert!(!exists(&path).unwrap() && !is_dir(&dir.join("a")).unwrap());
     assert_eq!(create_if_absent(&path, b"one").unwrap(), Publish::Created);
     assert_eq!(
         create_if_absent(&path, b"two").unwrap(),
@@ -32,7 +32,7 @@ fn small_files_are_created_once_replaced_read_listed_and_removed() {
     replace(&path, b"three").unwrap();
     assert_eq!(read(&path).unwrap(), b"three");
     assert!(read_up_to(&path, 4).is_err() && read_up_to(&path, 5).unwrap().is_some());
-    assert_eq!(read_if_there(&dir.join("b")).unwrap(), None);
+    assert_eq!(read_if_exists(&dir.join("b")).unwrap(), None);
     assert!(read(&dir.join("b")).unwrap_err().is_not_found());
     replace(&dir.join("a/deep/x"), b"").unwrap();
     let names = |entries: Vec<Entry>| {
@@ -72,7 +72,7 @@ fn a_large_file_goes_by_parts_and_is_read_by_blocks_and_ranges() {
     partial.write_all(&content).unwrap();
     let sealed = partial.seal().unwrap();
     let scratch = sealed.temp_path().to_path_buf();
-    assert!(scratch.starts_with(std::env::temp_dir()) && !is_there(&path).unwrap());
+    assert!(scratch.starts_with(std::env::temp_dir()) && !exists(&path).unwrap());
     let hash = sealed.hash.clone();
     assert_eq!(sealed.publish().unwrap(), Publish::Created);
     assert!(!scratch.exists());

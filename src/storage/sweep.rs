@@ -108,7 +108,7 @@ pub enum Abandoned {
     /// Nobody held its lock: it was removed.
     Removed,
     /// Somebody holds its lock, or the file no longer exists.
-    InWork,
+    InUse,
     /// The filesystem has no locks.
     Unknown,
 }
@@ -120,7 +120,7 @@ pub enum Abandoned {
 /// [`StorageError`] with the path.
 pub fn remove_abandoned(path: &Path) -> Result<Abandoned, StorageError> {
     let gone_is_fine = |action, source: io::Error| match source.kind() {
-        io::ErrorKind::NotFound => Ok(Abandoned::InWork),
+        io::ErrorKind::NotFound => Ok(Abandoned::InUse),
         _ => Err(StorageError::io(action, path, source)),
     };
     let Location::Local(path) = locate(path)? else {
@@ -132,12 +132,12 @@ pub fn remove_abandoned(path: &Path) -> Result<Abandoned, StorageError> {
     };
     match fault::try_lock(&file) {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Ok(Abandoned::InWork),
+        Err(TryLockError::WouldBlock) => return Ok(Abandoned::InUse),
         // Treated as held: better to keep a leftover than to lose a file in progress.
         Err(TryLockError::Error(_)) => return Ok(Abandoned::Unknown),
     }
     if !is_still_at(&file, path).unwrap_or(false) {
-        return Ok(Abandoned::InWork);
+        return Ok(Abandoned::InUse);
     }
     match std::fs::remove_file(path) {
         Ok(()) => Ok(Abandoned::Removed),

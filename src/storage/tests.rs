@@ -155,14 +155,14 @@ fn without_hard_links_a_copy_is_published_exclusively() {
 
 #[test]
 fn without_hard_links_the_first_of_two_stays_and_is_whole() {
-    for lacks in [Lacks::Links, Lacks::LinksAndExclusiveRenames] {
+    for unsupported in [Unsupported::Links, Unsupported::LinksAndExclusiveRenames] {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("plan.json");
-        let create = |bytes| on_filesystem(lacks, || create_if_absent(&path, bytes).unwrap());
+        let create = |bytes| on_filesystem(unsupported, || create_if_absent(&path, bytes).unwrap());
         assert_eq!(create(b"one"), Publish::Created);
         assert_eq!(create(b"two"), Publish::AlreadyThere);
         assert_eq!(std::fs::read(&path).unwrap(), b"one");
-        assert_eq!(names(dir.path()), ["plan.json"], "{lacks:?}");
+        assert_eq!(names(dir.path()), ["plan.json"], "{unsupported:?}");
     }
 }
 
@@ -229,7 +229,7 @@ fn a_path_that_ends_in_a_slash_is_no_file() {
 }
 
 #[test]
-fn an_error_of_the_system_is_told_from_what_is_not_there() {
+fn system_errors_are_distinguished_from_missing_files() {
     use crate::error::{Classified, Kind};
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("file");

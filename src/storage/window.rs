@@ -34,12 +34,12 @@ impl Ranges for super::object::Object {
 pub(super) struct Windows<R> {
     object: R,
     n_bytes: u64,
-    held: Mutex<Held>,
+    cached: Mutex<CachedWindows>,
 }
 
 /// Windows, each with the offset of its first byte.
 #[derive(Debug, Default)]
-struct Held {
+struct CachedWindows {
     tail: Option<(u64, Bytes)>,
     announced: Vec<(u64, Bytes)>,
     others: Vec<(u64, Bytes)>,
@@ -50,7 +50,7 @@ impl<R: Ranges> Windows<R> {
         Windows {
             object,
             n_bytes,
-            held: Mutex::default(),
+            cached: Mutex::default(),
         }
     }
 
@@ -58,8 +58,8 @@ impl<R: Ranges> Windows<R> {
         self.n_bytes
     }
 
-    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cached(&self) -> std::sync::MutexGuard<'_, CachedWindows> {
+        self.cached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// `length` bytes from `start` on, which must exist.
@@ -68,7 +68,7 @@ impl<R: Ranges> Windows<R> {
             return Ok(Bytes::new());
         }
         let end = start + length as u64;
-        if let Some(bytes) = self.held().find(start, end) {
+        if let Some(bytes) = self.cached().find(start, end) {
             return Ok(bytes);
         }
         let tail_start = self.n_bytes.saturating_sub(TAIL_BYTES);
@@ -81,7 +81,7 @@ impl<R: Ranges> Windows<R> {
         let whole = self.run(window)?;
         let at = (start - first) as usize;
         let bytes = whole.slice(at..at + length);
-        self.held().keep(first, whole, is_tail);
+        self.cached().keep(first, whole, is_tail);
         Ok(bytes)
     }
 
@@ -97,7 +97,7 @@ impl<R: Ranges> Windows<R> {
     /// Fetches `ranges`, replacing what was announced before.
     pub(super) fn fetch(&self, ranges: &[Range<u64>]) -> Result<(), StorageError> {
         let runs = runs_of(ranges, self.n_bytes);
-        let is_held = |run: &Range<u64>| self.held().find(run.start, run.end).is_some();
+        let is_held = |run: &Range<u64>| self.cached().find(run.start, run.end).is_some();
         if runs.iter().all(is_held) {
             return Ok(());
         }
@@ -112,12 +112,12 @@ impl<R: Ranges> Windows<R> {
             (run.start, whole)
         });
         let announced = joined.collect();
-        self.held().announced = announced;
+        self.cached().announced = announced;
         Ok(())
     }
 }
 
-impl Held {
+impl CachedWindows {
     fn find(&self, start: u64, end: u64) -> Option<Bytes> {
         let windows = self.announced.iter().chain(&self.others).chain(&self.tail);
         windows

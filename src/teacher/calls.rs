@@ -20,7 +20,7 @@ const MAX_DEVICE_LOGITS_BYTES: u64 = 2 << 30;
 /// The smallest step that widths are rounded up in, tokens.
 const MIN_WIDTH_STEP: usize = 8;
 /// Steps from one power of two to the next: at most an eighth of a row is padding.
-const WIDTH_STEPS_AN_OCTAVE: usize = 8;
+const WIDTH_STEPS_PER_OCTAVE: usize = 8;
 
 /// The shape of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,9 +58,9 @@ impl CallRule {
             DeviceChoice::Auto | DeviceChoice::Cpu => (CPU_CALL_TOKENS, MAX_LOGITS_BYTES),
             _ => (DEVICE_CALL_TOKENS, MAX_DEVICE_LOGITS_BYTES),
         };
-        let bytes_a_token = u64::from(vocab_size.max(1)) * size_of::<f32>() as u64;
+        let bytes_per_token = u64::from(vocab_size.max(1)) * size_of::<f32>() as u64;
         Self {
-            call_tokens: most_tokens.min(most_bytes / bytes_a_token).max(1) as usize,
+            call_tokens: most_tokens.min(most_bytes / bytes_per_token).max(1) as usize,
             is_alone: false,
             fixed_rows: None,
             fixed_width: None,
@@ -92,7 +92,7 @@ impl CallRule {
 
     /// `length` rounded up to a step of an eighth of the power of two below it.
     fn shared_width(&self, length: usize) -> usize {
-        let step = (1 << length.max(1).ilog2()) / WIDTH_STEPS_AN_OCTAVE;
+        let step = (1 << length.max(1).ilog2()) / WIDTH_STEPS_PER_OCTAVE;
         let rounded = length.next_multiple_of(step.max(MIN_WIDTH_STEP));
         rounded.min(self.widest(length))
     }

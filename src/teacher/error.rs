@@ -2,8 +2,8 @@
 
 use super::choice::ReduceChoice;
 use super::cuda::CudaError;
-use super::misfit::Misfit;
 use super::search::{Searched, list_searched};
+use super::unsuitable::Unsuitable;
 use crate::error::{Classified, Kind};
 use crate::onnx::OnnxError;
 use crate::signals::SignalsError;
@@ -47,12 +47,12 @@ pub enum TeacherError {
         searched: Vec<Searched>,
     },
     /// A process can load only one runtime.
-    #[error("ONNX Runtime is already loaded from {}, so it cannot be loaded from {} too; name one library", loaded.display(), wanted.display())]
+    #[error("ONNX Runtime is already loaded from {}, so it cannot be loaded from {} too; name one library", loaded.display(), requested.display())]
     RuntimeAlreadyLoaded {
         /// The loaded one.
         loaded: PathBuf,
         /// The one requested now.
-        wanted: PathBuf,
+        requested: PathBuf,
     },
     /// Loading the runtime failed inside the library binding.
     #[error("ONNX Runtime at {} cannot be initialized", path.display())]
@@ -166,12 +166,12 @@ pub enum TeacherError {
         got: String,
     },
     /// The model runs, but cannot be a teacher.
-    #[error("{} cannot be a teacher: {misfit}; to label with it anyway, pass --allow-any-teacher", model.display())]
-    Misfit {
+    #[error("{} cannot be a teacher: {problem}; to label with it anyway, pass --allow-any-teacher", model.display())]
+    Unsuitable {
         /// The model.
         model: PathBuf,
         /// What was measured.
-        misfit: Misfit,
+        problem: Unsuitable,
     },
     /// A CUDA device cannot reduce logits, or failed to.
     #[error(transparent)]
@@ -226,12 +226,12 @@ pub enum TeacherError {
 }
 
 /// What a machine may temporarily lack, in ONNX Runtime's words.
-const PASSING_FAULTS: [&str; 5] = ["memory", "alloc", "CUDA", "CUBLAS", "CUDNN"];
+const TRANSIENT_FAULTS: [&str; 5] = ["memory", "alloc", "CUDA", "CUBLAS", "CUDNN"];
 
 /// Whether the run may succeed at another time.
-pub(super) fn is_passing_fault(error: &ort::Error) -> bool {
+pub(super) fn is_transient_fault(error: &ort::Error) -> bool {
     let message = error.message();
-    PASSING_FAULTS.iter().any(|fault| message.contains(fault))
+    TRANSIENT_FAULTS.iter().any(|fault| message.contains(fault))
 }
 
 /// Whether a lookup by an id failed, as far as the message tells.
@@ -241,8 +241,8 @@ pub(super) fn is_past_embedding(message: &str) -> bool {
 
 impl TeacherError {
     /// Whether the run will fail in the same way every time.
-    pub fn is_failed_for_good(&self) -> bool {
-        matches!(self, Self::Run { source, .. } if !is_passing_fault(source))
+    pub fn is_permanent_failure(&self) -> bool {
+        matches!(self, Self::Run { source, .. } if !is_transient_fault(source))
     }
 }
 

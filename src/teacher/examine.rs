@@ -14,9 +14,9 @@
 use super::calls::{CallRule, CallShape, TokenBatch};
 use super::device::DeviceChoice;
 use super::error::TeacherError;
-use super::misfit::{MIN_TOLERANCE_NATS, Misfit, N_ROUNDINGS};
 use super::plausible::Plausibility;
 use super::session::Teacher;
+use super::unsuitable::{MIN_TOLERANCE_NATS, N_ROUNDINGS, Unsuitable};
 use crate::onnx::DType;
 use crate::signals::{Logits, LogitsData};
 use crate::splitmix::{GOLDEN, finalise};
@@ -67,11 +67,15 @@ impl Teacher {
     ///
     /// # Errors
     /// A run that fails, or is cancelled.
-    pub fn examine(&mut self, texts: &[&[u32]], n_ids: u32) -> Result<Vec<Misfit>, TeacherError> {
+    pub fn examine(
+        &mut self,
+        texts: &[&[u32]],
+        n_ids: u32,
+    ) -> Result<Vec<Unsuitable>, TeacherError> {
         let n_ids = n_ids.min(self.info().vocab_size).max(1);
         let whole = texts.first().copied().unwrap_or_default();
         let texts: Vec<&[u32]> = texts.iter().map(|text| self.clip(text)).collect();
-        let mut misfits = Vec::new();
+        let mut problems = Vec::new();
         let mut plausibility = Plausibility::default();
         let mut moved_again = Movement::default();
         let mut firsts = Vec::new();
@@ -81,13 +85,13 @@ impl Teacher {
             let moved = movement(&first, &again, self.n_logits());
             moved_again = moved_again.or(moved);
             self.note_rounding(&first);
-            misfits.extend(self.output_misfit(&first, text.len()));
+            problems.extend(self.output_problem(&first, text.len()));
             plausibility.add(text, &first, self.n_logits());
             firsts.push(first);
         }
-        if let Some(misfit) = self.repeat_misfit(moved_again) {
+        if let Some(problem) = self.repeat_problem(moved_again) {
             // The other tests would be meaningless.
-            return Ok(vec![misfit]);
+            return Ok(vec![problem]);
         }
         let mut noise = self.measure_noise(moved_again, n_ids)?.or(moved_again);
         if self.signature().scales_by_batch {
@@ -97,18 +101,18 @@ impl Teacher {
         }
         self.info_mut().noise.shape_nats = noise.max;
         for (text, before) in texts.iter().zip(&firsts) {
-            misfits.extend(self.causal_misfit(text, before, noise, n_ids)?);
+            problems.extend(self.causal_problem(text, before, noise, n_ids)?);
         }
-        if misfits.is_empty() {
-            misfits.extend(self.far_causal_misfit(whole, noise, n_ids)?);
+        if problems.is_empty() {
+            problems.extend(self.far_causal_problem(whole, noise, n_ids)?);
         }
-        if misfits.is_empty() {
+        if problems.is_empty() {
             let note = plausibility.note(n_ids);
             self.info_mut().notes.extend(note);
         }
-        misfits.dedup_by_key(|misfit| misfit.word());
+        problems.dedup_by_key(|problem| problem.word());
         self.forget_timings();
-        Ok(misfits)
+        Ok(problems)
     }
 
     fn clip<'t>(&self, text: &'t [u32]) -> &'t [u32] {
@@ -161,7 +165,7 @@ impl Teacher {
         })
     }
 
-    fn repeat_misfit(&self, moved: Movement) -> Option<Misfit> {
+    fn repeat_problem(&self, moved: Movement) -> Option<Unsuitable> {
         let is_bad = match self.info().device {
             DeviceChoice::Cpu => moved.is_any,
             // Devices sum in whatever order their threads finish.
@@ -175,7 +179,7 @@ impl Teacher {
                 nodes.join(", ")
             ),
         };
-        is_bad.then_some(Misfit::NotRepeatable {
+        is_bad.then_some(Unsuitable::NotRepeatable {
             moved_nats: moved.max,
             random_nodes,
         })
@@ -204,7 +208,7 @@ impl Teacher {
         noise.rounding_nats = noise.rounding_nats.max(step * size_of_logits(logits));
     }
 
-    fn output_misfit(&mut self, logits: &[f32], n_positions: usize) -> Option<Misfit> {
+    fn output_problem(&mut self, logits: &[f32], n_positions: usize) -> Option<Unsuitable> {
         let is_half = self.info().logits_dtype != DType::F32;
         let found = Scale::of(logits, self.n_logits(), if is_half { 2e-2 } else { 1e-3 });
         if found == Scale::LogProbabilities {
@@ -214,7 +218,7 @@ impl Teacher {
                 notes.push(note.to_owned());
             }
         }
-        found.misfit().map(|found| Misfit::NotLogits {
+        found.problem().map(|found| Unsuitable::NotLogits {
             output: self.signature().logits.name.clone(),
             found,
             n_positions,
@@ -239,7 +243,7 @@ impl Teacher {
         }
         .shape(n_tokens);
         let texts: Vec<Vec<u32>> = (0..shape.n_rows)
-            .map(|row_idx| made_up(row_idx, n_tokens, n_ids))
+            .map(|row_idx| synthetic_ids(row_idx, n_tokens, n_ids))
             .collect();
         let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
         let alone = self.alone(texts[0])?;
@@ -343,7 +347,7 @@ impl Teacher {
             max_sequences: MIN_SHARED_ROWS,
         };
         let others: Vec<Vec<u32>> = (1..shape.n_rows.min(MIN_SHARED_ROWS))
-            .map(|row_idx| made_up(row_idx, text.len(), n_ids))
+            .map(|row_idx| synthetic_ids(row_idx, text.len(), n_ids))
             .collect();
         let rows: Vec<&[u32]> = std::iter::once(text)
             .chain(others.iter().map(Vec::as_slice))
@@ -364,13 +368,13 @@ impl Teacher {
             .push(format!("this teacher gets one sequence per call: {why}"));
     }
 
-    fn causal_misfit(
+    fn causal_problem(
         &mut self,
         text: &[u32],
         before: &[f32],
         noise: Movement,
         n_ids: u32,
-    ) -> Result<Option<Misfit>, TeacherError> {
+    ) -> Result<Option<Unsuitable>, TeacherError> {
         let n_tokens = text.len();
         let allowed = self
             .noise_of_one_shape(before)
@@ -380,7 +384,7 @@ impl Teacher {
             if n_changed == 0 || n_kept == 0 {
                 continue;
             }
-            let changed = with_other_end(text, n_kept, n_ids);
+            let changed = with_other_suffix(text, n_kept, n_ids);
             let after = self.alone(&changed)?;
             let n_logits = self.n_logits();
             let moved = movement(
@@ -389,7 +393,7 @@ impl Teacher {
                 n_logits,
             );
             if moved.rms > allowed {
-                return Ok(Some(Misfit::NotCausal {
+                return Ok(Some(Unsuitable::NotCausal {
                     n_ids: n_tokens,
                     n_changed,
                     moved_nats: moved.max,
@@ -402,12 +406,12 @@ impl Teacher {
 
     /// The same over all of a text, at a few positions: a model may look ahead only where it is long, in
     /// blocks of its own or by a mask of the length that it was exported with.
-    fn far_causal_misfit(
+    fn far_causal_problem(
         &mut self,
         text: &[u32],
         noise: Movement,
         n_ids: u32,
-    ) -> Result<Option<Misfit>, TeacherError> {
+    ) -> Result<Option<Unsuitable>, TeacherError> {
         let text = &text[..text.len().min(self.info().calls.max_width)];
         if text.len() <= EXAMINED_TOKENS {
             return Ok(None);
@@ -417,13 +421,13 @@ impl Teacher {
         let at = |i: usize| n_kept * i / N_FAR_POSITIONS - 1;
         let positions: Vec<usize> = (1..=N_FAR_POSITIONS).map(at).collect();
         let before = self.alone_at(text, &positions)?;
-        let after = self.alone_at(&with_other_end(text, n_kept, n_ids), &positions)?;
+        let after = self.alone_at(&with_other_suffix(text, n_kept, n_ids), &positions)?;
         let moved = movement(&before, &after, self.n_logits());
         let allowed = self
             .noise_of_one_shape(&before)
             .max(NOISE_FACTOR * noise.rms)
             .max(MIN_FAR_MOVEMENT);
-        Ok((moved.rms > allowed).then_some(Misfit::NotCausal {
+        Ok((moved.rms > allowed).then_some(Unsuitable::NotCausal {
             n_ids: text.len(),
             n_changed: text.len() - n_kept,
             moved_nats: moved.max,
@@ -433,22 +437,22 @@ impl Teacher {
 }
 
 /// The text with every id from `n_kept` on replaced by another one below `n_ids`.
-fn with_other_end(text: &[u32], n_kept: usize, n_ids: u32) -> Vec<u32> {
+fn with_other_suffix(text: &[u32], n_kept: usize, n_ids: u32) -> Vec<u32> {
     let other = |(i, &id): (usize, &u32)| match i < n_kept {
         true => id,
-        false => (id + 1 + made_up_id(i, 1) % n_ids.saturating_sub(1).max(1)) % n_ids,
+        false => (id + 1 + synthetic_id(i, 1) % n_ids.saturating_sub(1).max(1)) % n_ids,
     };
     text.iter().enumerate().map(other).collect()
 }
 
-fn made_up(row_idx: usize, n_tokens: usize, n_ids: u32) -> Vec<u32> {
+fn synthetic_ids(row_idx: usize, n_tokens: usize, n_ids: u32) -> Vec<u32> {
     (0..n_tokens)
-        .map(|t_idx| made_up_id(row_idx * n_tokens + t_idx, 0) % n_ids)
+        .map(|t_idx| synthetic_id(row_idx * n_tokens + t_idx, 0) % n_ids)
         .collect()
 }
 
 /// A well-mixed pseudo-random id.
-fn made_up_id(i: usize, stream: u64) -> u32 {
+fn synthetic_id(i: usize, stream: u64) -> u32 {
     (finalise((i as u64 + 1).wrapping_mul(GOLDEN) ^ stream) >> 40) as u32
 }
 
@@ -559,7 +563,7 @@ impl Scale {
         }
     }
 
-    fn misfit(self) -> Option<&'static str> {
+    fn problem(self) -> Option<&'static str> {
         match self {
             Self::Logits | Self::LogProbabilities => None,
             Self::Probabilities => {

@@ -45,7 +45,7 @@ impl Feeds {
     pub(super) fn new(signature: &Signature) -> Self {
         let feed = |(info, role): &(crate::onnx::TensorInfo, InputRole)| Feed {
             role: role.clone(),
-            rank: info.rank().unwrap_or_else(|| usual_rank(role)),
+            rank: info.rank().unwrap_or_else(|| default_rank(role)),
             filled: Filled::new(info.name.clone(), info.dtype),
         };
         Self {
@@ -91,7 +91,7 @@ impl Feeds {
     }
 }
 
-fn usual_rank(role: &InputRole) -> usize {
+fn default_rank(role: &InputRole) -> usize {
     match role {
         InputRole::UseCacheBranch => 1,
         InputRole::PastLength | InputRole::TotalLength | InputRole::LogitsToKeep => 0,

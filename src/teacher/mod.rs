@@ -20,7 +20,6 @@ mod error;
 mod examine;
 mod feeds;
 mod logits;
-mod misfit;
 mod model;
 mod open;
 mod options;
@@ -30,6 +29,7 @@ mod runtime;
 mod search;
 mod session;
 mod trust;
+mod unsuitable;
 
 pub use calls::{CallRule, CallShape, TokenBatch};
 pub use cancel::Canceller;
@@ -37,11 +37,11 @@ pub use choice::ReduceChoice;
 pub use cuda::CudaError;
 pub use device::DeviceChoice;
 pub use error::TeacherError;
-pub use misfit::{Misfit, Noise};
 pub use options::{TeacherInfo, TeacherOptions, Timings};
 pub use runtime::{MIN_RUNTIME_VERSION, RuntimeLibrary, available_providers, load_runtime};
 pub use search::Searched;
 pub use session::{Teacher, device_of};
+pub use unsuitable::{Noise, Unsuitable};
 
 #[cfg(test)]
 mod tests;

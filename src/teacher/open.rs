@@ -119,8 +119,8 @@ fn session_on(
     device: DeviceChoice,
 ) -> Result<Session, String> {
     let provider = device.provider();
-    let there = available_providers().map_err(|error| error.to_string())?;
-    if !there.iter().any(|name| name == provider) {
+    let available = available_providers().map_err(|error| error.to_string())?;
+    if !available.iter().any(|name| name == provider) {
         return Err(format!(
             "ONNX Runtime {} was built without {provider}",
             library.version

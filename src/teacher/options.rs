@@ -3,7 +3,7 @@
 use super::calls::CallRule;
 use super::choice::ReduceChoice;
 use super::device::DeviceChoice;
-use super::misfit::Noise;
+use super::unsuitable::Noise;
 use crate::onnx::DType;
 use std::path::PathBuf;
 use std::time::Duration;

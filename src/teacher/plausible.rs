@@ -6,7 +6,7 @@ const MIN_PREDICTIONS: u64 = 8;
 /// By how much the id before must be the likelier one for the logits to look shifted, nats a token.
 const SHIFT_NATS: f64 = 1.0;
 /// By how much a prediction must be better than a guess, nats a token.
-const CHANCE_NATS: f64 = 0.005;
+const MIN_GAIN_NATS: f64 = 0.005;
 
 /// Sums over the predictions of some texts.
 #[derive(Debug, Default)]
@@ -54,7 +54,7 @@ impl Plausibility {
                 "{tried} the teacher gives the id it has just read a higher probability ({same:.2} nats) than the next one ({next:.2} nats): its logits may lie one position off, or it is not trained; check its export"
             ));
         }
-        (next >= by_chance - CHANCE_NATS).then(|| {
+        (next >= by_chance - MIN_GAIN_NATS).then(|| {
             format!(
                 "{tried} the teacher predicts no better than chance ({next:.2} nats a token, guessing among {n_ids} ids has {by_chance:.2}): check that the tokens were made with its own tokenizer, that it is trained, and that its output is logits"
             )
@@ -93,13 +93,13 @@ mod tests {
     }
 
     #[test]
-    fn logits_that_lie_a_position_off_are() {
+    fn logits_shifted_by_one_position_are_remarked_on() {
         let note = note_of(0, 3.0).unwrap_or_default();
         assert!(note.contains("one position off"), "{note}");
     }
 
     #[test]
-    fn a_model_that_guesses_or_worse_is() {
+    fn a_model_no_better_than_guessing_is_remarked_on() {
         for logit in [0.0, -3.0] {
             let note = note_of(1, logit).unwrap_or_default();
             assert!(note.contains("no better than chance"), "{note}");

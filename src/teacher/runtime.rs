@@ -1,7 +1,7 @@
 //! Locates ONNX Runtime, checks its version, and loads it once per process.
 
 use super::error::TeacherError;
-use super::search::{Place, Searched, library_in, quick_places, slow_places};
+use super::search::{Place, Searched, cheap_places, library_in, slow_places};
 use ort::environment::Environment;
 use std::ffi::{CStr, c_char, c_void};
 use std::path::{Path, PathBuf};
@@ -74,18 +74,18 @@ fn already_loaded(
     library: &RuntimeLibrary,
     flag: Option<&Path>,
 ) -> Result<RuntimeLibrary, TeacherError> {
-    let same = |wanted: &Path| {
-        let wanted = if wanted.is_dir() {
-            library_in(wanted)
+    let same = |requested: &Path| {
+        let requested = if requested.is_dir() {
+            library_in(requested)
         } else {
-            Some(wanted.to_owned())
+            Some(requested.to_owned())
         };
-        wanted.and_then(|path| path.canonicalize().ok()) == library.path.canonicalize().ok()
+        requested.and_then(|path| path.canonicalize().ok()) == library.path.canonicalize().ok()
     };
     match flag {
-        Some(wanted) if !same(wanted) => Err(TeacherError::RuntimeAlreadyLoaded {
+        Some(requested) if !same(requested) => Err(TeacherError::RuntimeAlreadyLoaded {
             loaded: library.path.clone(),
-            wanted: wanted.to_owned(),
+            requested: requested.to_owned(),
         }),
         _ => Ok(library.clone()),
     }
@@ -117,7 +117,7 @@ fn locate(flag: Option<&Path>) -> Result<RuntimeLibrary, TeacherError> {
     }
     let mut searched = Vec::new();
     let mut newest_too_old = None;
-    for place in [quick_places, slow_places]
+    for place in [cheap_places, slow_places]
         .into_iter()
         .flat_map(|places| places())
     {
@@ -154,7 +154,7 @@ fn look_in(
         note(&place.folder, "not there".to_owned());
         return None;
     };
-    if let Some(reason) = place.why_passed_over(&path) {
+    if let Some(reason) = place.why_skipped(&path) {
         note(&path, reason);
         return None;
     }

@@ -48,7 +48,7 @@ impl Place {
     }
 
     /// Why its `library` is not loaded; `None` if it is.
-    pub(super) fn why_passed_over(&self, library: &Path) -> Option<String> {
+    pub(super) fn why_skipped(&self, library: &Path) -> Option<String> {
         if self.is_chosen {
             return None;
         }
@@ -83,7 +83,7 @@ pub(super) fn list_searched(searched: &[Searched]) -> String {
 }
 
 /// Every folder that can be found without running a process.
-pub(super) fn quick_places() -> Vec<Place> {
+pub(super) fn cheap_places() -> Vec<Place> {
     let mut places = beside_executable();
     for variable in ["VIRTUAL_ENV", "CONDA_PREFIX"] {
         // A relative one would be another folder in every directory.

@@ -4,13 +4,13 @@ use super::calls::{CallRule, TokenBatch};
 use super::cancel::Canceller;
 use super::choice::ReduceChoice;
 use super::device::DeviceChoice;
-use super::error::{TeacherError, is_passing_fault};
-use super::misfit::Noise;
+use super::error::{TeacherError, is_transient_fault};
 use super::model::Model;
 use super::open::has_cuda;
 use super::options::{TeacherInfo, TeacherOptions, Timings};
 use super::reduction::Reduction;
 use super::runtime::environment;
+use super::unsuitable::Noise;
 use crate::onnx::{DType, Signature, read_signature};
 use crate::signals::{Logits, LogitsData, SequenceSignals, SequenceTargets, SignalsConfig};
 use std::path::Path;
@@ -188,7 +188,7 @@ impl Teacher {
                 width,
                 source,
                 ..
-            } if !is_passing_fault(&source) => TeacherError::FirstRun {
+            } if !is_transient_fault(&source) => TeacherError::FirstRun {
                 model: self.options.model.clone(),
                 n_rows,
                 width,

@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_of_ones_own_is_safe_though_it_lies_in_a_sticky_folder() {
+    fn an_owned_folder_inside_a_sticky_one_is_safe() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(why_unsafe(&library(dir.path()), None), None);
         let shared = dir.path().join("shared");

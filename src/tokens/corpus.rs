@@ -36,7 +36,7 @@ pub struct OpenOptions {
 
 impl OpenOptions {
     /// The first option set, by its flag, that a format with document boundaries determines itself.
-    fn said_of_raw(&self) -> Option<(&'static str, String)> {
+    fn first_raw_option(&self) -> Option<(&'static str, String)> {
         let dtype = self.dtype.map(|dtype| ("--dtype", dtype.name().to_owned()));
         let eod = self.eod.map(|eod| ("--eod", eod.to_string()));
         let position = self.eod_position.map(|position| {
@@ -55,7 +55,7 @@ pub struct TokenCorpus {
     tokens: TokenFile,
     index: DocumentIndex,
     json: Option<CorpusJson>,
-    said_dtype: Option<Dtype>,
+    explicit_dtype: Option<Dtype>,
     /// Neither the file nor an option states the type of its ids.
     is_dtype_assumed: bool,
     eod_position: Option<EodPosition>,
@@ -76,8 +76,11 @@ impl TokenCorpus {
             Some(format) => format,
             None => TokenFormat::detect(path)?,
         };
-        if let Some((option, got)) = options.said_of_raw().filter(|_| format.has_borders()) {
-            return Err(TokensError::SaidByFile {
+        if let Some((option, got)) = options
+            .first_raw_option()
+            .filter(|_| format.has_document_boundaries())
+        {
+            return Err(TokensError::OptionInFile {
                 path: path.to_path_buf(),
                 option,
                 got,
@@ -104,7 +107,7 @@ impl TokenCorpus {
     ) -> Result<Self, TokensError> {
         let local_files = local_files(&files, &tokens)?;
         // If the store now has another version, that one would be hashed instead of what was opened.
-        if tokens.is_touched()? && storage::is_url(&files[0]) {
+        if tokens.is_modified()? && storage::is_url(&files[0]) {
             return Err(StorageError::changed(&files[0]).into());
         }
         Ok(Self {
@@ -114,7 +117,7 @@ impl TokenCorpus {
             tokens,
             index,
             json: None,
-            said_dtype: None,
+            explicit_dtype: None,
             is_dtype_assumed: false,
             eod_position: None,
             padding: None,
@@ -125,7 +128,7 @@ impl TokenCorpus {
     fn open_megatron(path: &Path) -> Result<Self, TokensError> {
         let (bin_path, idx_path) = megatron_pair(path)?;
         for half in [&bin_path, &idx_path] {
-            if !storage::is_there(half)? {
+            if !storage::exists(half)? {
                 return Err(TokensError::MissingHalf { path: half.clone() });
             }
         }
@@ -150,7 +153,7 @@ impl TokenCorpus {
             )
         }));
         corpus.check_json(bin_bytes, idx_bytes)?;
-        corpus.note_of_zeros()?;
+        corpus.note_trailing_zeros()?;
         Ok(corpus)
     }
 
@@ -161,12 +164,12 @@ impl TokenCorpus {
         options: &OpenOptions,
     ) -> Result<Self, TokensError> {
         let RawTokens { tokens, has_header } = raw;
-        let said_otherwise = options.dtype.filter(|said| *said != tokens.dtype());
-        if let Some(said) = said_otherwise {
-            return Err(TokensError::DtypeSaidByFile {
+        let conflicting = options.dtype.filter(|dtype| *dtype != tokens.dtype());
+        if let Some(dtype) = conflicting {
+            return Err(TokensError::DtypeInHeader {
                 path: path.to_path_buf(),
                 expected: tokens.dtype().name(),
-                got: said.name(),
+                got: dtype.name(),
             });
         }
         let split = options
@@ -180,18 +183,18 @@ impl TokenCorpus {
             }
         };
         let mut corpus = Self::new(format, vec![path.to_path_buf()], tokens, index)?;
-        corpus.said_dtype = options.dtype.filter(|_| !has_header);
+        corpus.explicit_dtype = options.dtype.filter(|_| !has_header);
         corpus.is_dtype_assumed = options.dtype.is_none() && !has_header;
         corpus.eod_position = eod_position;
         corpus.notes.extend(note);
-        corpus.note_of_said_dtype()?;
-        corpus.note_of_zeros()?;
+        corpus.note_explicit_dtype()?;
+        corpus.note_trailing_zeros()?;
         Ok(corpus)
     }
 
     /// A file that was allocated and not filled ends in zeros. Tokens that were hashed when they were written
     /// cannot be such a file.
-    fn note_of_zeros(&mut self) -> Result<(), TokensError> {
+    fn note_trailing_zeros(&mut self) -> Result<(), TokensError> {
         let n_zeros = match self.json {
             Some(_) => 0,
             None => self.tokens.n_zeros_at_end()?,
@@ -207,16 +210,16 @@ impl TokenCorpus {
     }
 
     /// The option wins, but a note says if the ids look like another type.
-    fn note_of_said_dtype(&mut self) -> Result<(), TokensError> {
-        let Some(said) = self.said_dtype else {
+    fn note_explicit_dtype(&mut self) -> Result<(), TokensError> {
+        let Some(dtype) = self.explicit_dtype else {
             return Ok(());
         };
-        let wider = Sample::of(&self.tokens)?.wider_than(said, 1);
+        let wider = Sample::of(&self.tokens)?.wider_than(dtype, 1);
         self.notes.extend(wider.map(|wider| {
             format!(
                 "every second id of {} is 0 when read with --dtype {}, as if it were written as {}",
                 self.files[0].display(),
-                said.name(),
+                dtype.name(),
                 wider.name()
             )
         }));
@@ -339,12 +342,12 @@ impl TokenCorpus {
     ///
     /// # Errors
     /// I/O.
-    pub fn touched_file(&self) -> Result<Option<&Path>, TokensError> {
-        let is_touched = self.tokens.is_touched()?;
+    pub fn modified_file(&self) -> Result<Option<&Path>, TokensError> {
+        let is_modified = self.tokens.is_modified()?;
         Ok(self
             .files
             .first()
-            .filter(|_| is_touched)
+            .filter(|_| is_modified)
             .map(PathBuf::as_path))
     }
 
@@ -386,8 +389,8 @@ impl TokenCorpus {
     }
 
     /// The type of the ids given by an option, since the file does not state it.
-    pub fn said_dtype(&self) -> Option<Dtype> {
-        self.said_dtype
+    pub fn explicit_dtype(&self) -> Option<Dtype> {
+        self.explicit_dtype
     }
 
     /// On which side of a document the separator of a raw file is, as given or as inferred from the ends of the file.
@@ -485,13 +488,13 @@ impl TokenCorpus {
             token_offset,
             document: self.document_at(token_offset),
             vocab_size,
-            cause: self.cause_of_large_ids(vocab_size)?,
+            cause: self.explain_large_ids(vocab_size)?,
         })
     }
 
     /// Refuses ids of an assumed type, or of one from a header that was not hashed with them, if a wider type fits better.
     fn check_width(&self, vocab_size: u32) -> Result<(), TokensError> {
-        let is_known = self.json.is_some() || self.said_dtype.is_some();
+        let is_known = self.json.is_some() || self.explicit_dtype.is_some();
         if is_known || self.format == TokenFormat::Parquet {
             return Ok(());
         }
@@ -547,9 +550,9 @@ impl TokenCorpus {
     }
 
     /// Why ids may be above the vocabulary: another type, if the bytes fit one.
-    fn cause_of_large_ids(&self, vocab_size: u32) -> Result<String, TokensError> {
-        let is_untold = self.is_dtype_assumed || self.said_dtype.is_some();
-        let fitting = match is_untold {
+    fn explain_large_ids(&self, vocab_size: u32) -> Result<String, TokensError> {
+        let is_without_header = self.is_dtype_assumed || self.explicit_dtype.is_some();
+        let fitting = match is_without_header {
             true => Sample::of(&self.tokens)?.fitting(self.dtype(), vocab_size),
             false => None,
         };
@@ -578,7 +581,7 @@ pub fn corpus_json_of(path: &Path) -> Result<Option<(CorpusJson, PathBuf)>, Toke
         return Ok(None);
     }
     let (bin, _) = megatron_pair(path)?;
-    if !storage::is_there(&bin)? {
+    if !storage::exists(&bin)? {
         return Err(TokensError::MissingHalf { path: bin });
     }
     let dir = bin.parent().unwrap_or(Path::new("")).to_path_buf();

@@ -122,7 +122,7 @@ impl CorpusJson {
     /// # Errors
     /// I/O, not a corpus description, or one of a newer format.
     pub fn read(path: &Path) -> Result<Option<Self>, TokensError> {
-        let Some(bytes) = storage::read_if_there(path)? else {
+        let Some(bytes) = storage::read_if_exists(path)? else {
             return Ok(None);
         };
         let fault = |reason| TokensError::CorpusJson {

@@ -232,21 +232,21 @@ fn lock(dir: &Path) -> Result<Option<File>, TokensError> {
 
 /// The corpus files that exist, in the order of [`OUTPUTS`].
 fn outputs_in(dir: &Path) -> Result<Vec<&'static str>, TokensError> {
-    let there = storage::list(dir)?;
-    let is_there = |name: &&str| there.iter().any(|entry| entry.name == **name);
+    let existing = storage::list(dir)?;
+    let is_there = |name: &&str| existing.iter().any(|entry| entry.name == **name);
     Ok(OUTPUTS.into_iter().filter(is_there).collect())
 }
 
 /// Whether there are token files without a `corpus.json`.
 fn is_unfinished(dir: &Path) -> Result<bool, TokensError> {
-    let there = outputs_in(dir)?;
-    Ok(!there.is_empty() && !there.contains(&CORPUS_JSON))
+    let existing = outputs_in(dir)?;
+    Ok(!existing.is_empty() && !existing.contains(&CORPUS_JSON))
 }
 
 /// Refuses a finished corpus unless it may be overwritten.
 fn check_free(dir: &Path, overwrite: bool) -> Result<(), TokensError> {
     let path = dir.join(CORPUS_JSON);
-    if !overwrite && storage::is_there(&path)? {
+    if !overwrite && storage::exists(&path)? {
         return Err(TokensError::OutputExists { path });
     }
     Ok(())

@@ -6,7 +6,7 @@
 
 use super::corpus_writer::CorpusWriter;
 use super::error::TokensError;
-use super::spelled::Spelled;
+use super::spelling_check::SpellingCheck;
 use super::tokenizer::Tokenizer;
 use crate::corpus::{CorpusError, Document, Documents, InputFile, Tally};
 use crossbeam_channel::{Receiver, Sender};
@@ -245,9 +245,9 @@ impl Encoder<'_> {
         let (options, mut has_tokens) = (self.options, false);
         let writer = &mut *self.writer;
         let tokenizer = self.tokenizer;
-        let mut spelled = Spelled::new(&document.text);
+        let mut spelling_check = SpellingCheck::new(&document.text);
         let encoded = tokenizer.encode_to(&document.text, |ids| {
-            tokenizer.spell(&mut spelled, ids);
+            tokenizer.spell(&mut spelling_check, ids);
             if !ids.is_empty() && !has_tokens {
                 has_tokens = true;
                 writer.append(&options.bos)?;
@@ -261,7 +261,8 @@ impl Encoder<'_> {
             return Ok(());
         }
         self.writer.append(&options.eod)?;
-        self.writer.end_document(document, spelled.is_whole())
+        self.writer
+            .end_document(document, spelling_check.is_whole())
     }
 }
 

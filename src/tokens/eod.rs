@@ -27,22 +27,22 @@ pub(super) struct Split {
     pub(super) note: Option<String>,
 }
 
-/// Splits at `eod`. If `said` does not give the side, the two ends of the file decide: if it begins with the id and
+/// Splits at `eod`. If `explicit` does not give the side, the two ends of the file decide: if it begins with the id and
 /// does not end with it, the id is in front.
 pub(super) fn split(
     tokens: &TokenFile,
     eod: u32,
-    said: Option<EodPosition>,
+    explicit: Option<EodPosition>,
 ) -> Result<Split, TokensError> {
     let ends = Ends::of(tokens, eod)?;
-    let position = said.unwrap_or_else(|| ends.position());
+    let position = explicit.unwrap_or_else(|| ends.position());
     let (index, n_found) = split_at(tokens, eod, position)?;
     let note = match n_found {
         _ if tokens.n_tokens() == 0 => None,
         0 => Some(format!(
             "id {eod} does not occur in the file, which is treated as one document (--eod is the id that separates documents)"
         )),
-        _ if said.is_some() => None,
+        _ if explicit.is_some() => None,
         _ => ends.note(eod),
     };
     Ok(Split {

@@ -82,11 +82,11 @@ pub enum TokensError {
     },
     /// A vocabulary that is too small.
     #[error(
-        "a vocabulary of {got} is too small: byte-level BPE with these special tokens needs at least {least}"
+        "a vocabulary of {got} is too small: byte-level BPE with these special tokens needs at least {min}"
     )]
     VocabTooSmall {
         /// 256 bytes and the special tokens.
-        least: u32,
+        min: u32,
         /// What was asked for.
         got: u32,
     },
@@ -182,7 +182,7 @@ pub enum TokensError {
     },
     /// An option that the files themselves determine.
     #[error("{option} is {got}, expected no value: {} itself records where documents begin and the type of its ids", path.display())]
-    SaidByFile {
+    OptionInFile {
         /// The tokens.
         path: PathBuf,
         /// The flag.
@@ -192,7 +192,7 @@ pub enum TokensError {
     },
     /// A type that differs from the file's header.
     #[error("--dtype is {got}, but the header of {} says {expected}: omit it", path.display())]
-    DtypeSaidByFile {
+    DtypeInHeader {
         /// The file.
         path: PathBuf,
         /// The header's type.
@@ -408,8 +408,8 @@ impl Classified for TokensError {
             | TokensError::Foreign { .. }
             | TokensError::MixedFolder { .. }
             | TokensError::FolderWithoutTokens { .. }
-            | TokensError::SaidByFile { .. }
-            | TokensError::DtypeSaidByFile { .. }
+            | TokensError::OptionInFile { .. }
+            | TokensError::DtypeInHeader { .. }
             | TokensError::PositionWithoutEod
             | TokensError::NotACorpus { .. }
             | TokensError::OutputExists { .. }

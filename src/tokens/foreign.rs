@@ -7,7 +7,7 @@ pub(super) const NPY_MAGIC: &[u8] = b"\x93NUMPY";
 /// Bytes examined at the beginning.
 const HEAD_BYTES: usize = 64 * 1024;
 /// Shorter files are never taken for text.
-const LEAST_TEXT: usize = 32;
+const MIN_TEXT_BYTES: usize = 32;
 
 /// What a file is, and what to do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -268,7 +268,7 @@ fn sample_shard(file: &RawFile, head: &[u8]) -> Result<Option<Foreign>, TokensEr
 
 /// Ids in a raw file contain bytes of every kind; only text is text throughout.
 fn is_text(file: &RawFile, head: &[u8]) -> Result<bool, TokensError> {
-    if head.len() < LEAST_TEXT || !is_utf8_text(head) {
+    if head.len() < MIN_TEXT_BYTES || !is_utf8_text(head) {
         return Ok(false);
     }
     let n = head.len() as u64;

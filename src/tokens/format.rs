@@ -29,7 +29,7 @@ pub enum TokenFormat {
 impl TokenFormat {
     /// Whether its files record where documents begin; a raw file is split at an id, or is one
     /// document.
-    pub fn has_borders(self) -> bool {
+    pub fn has_document_boundaries(self) -> bool {
         match self {
             TokenFormat::Megatron | TokenFormat::Parquet => true,
             TokenFormat::NanoGpt | TokenFormat::LlmC => false,

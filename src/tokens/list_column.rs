@@ -6,7 +6,7 @@ use super::dtype::Dtype;
 use super::error::TokensError;
 use super::foreign;
 use super::index::{DocumentIndex, TableBuilder};
-use super::padding::{self, Beside, LABELS, LENGTHS, MASK, Rule, Runs, Survey};
+use super::padding::{self, LABELS, LENGTHS, MASK, Rule, Runs, SideColumns, Survey};
 use super::spool::Spool;
 use super::token_file::{RawFile, TokenFile};
 use crate::storage::{self, Source};
@@ -63,8 +63,8 @@ pub(super) fn open_parquet(paths: &[PathBuf]) -> Result<ListColumn, TokensError>
         runs: Runs::default(),
     };
     for path in paths {
-        each_row(path, &columns, |row, ids, beside| {
-            unpacker.push(path, row, ids, beside)
+        each_row(path, &columns, |row, ids, side_columns| {
+            unpacker.push(path, row, ids, side_columns)
         })?;
     }
     let mut unpacked = unpacker.finish(&paths[0])?;
@@ -164,8 +164,8 @@ fn rule(paths: &[PathBuf], columns: &Columns) -> Result<(Rule, Option<String>), 
     }
     let mut survey = Survey::default();
     for path in paths {
-        each_row(path, columns, |_, ids, beside| {
-            survey.add(ids, beside);
+        each_row(path, columns, |_, ids, side_columns| {
+            survey.add(ids, side_columns);
             Ok(())
         })?;
     }
@@ -190,7 +190,7 @@ fn open(path: &Path) -> Result<(Source, Builder), TokensError> {
 fn each_row(
     path: &Path,
     columns: &Columns,
-    mut visit: impl FnMut(u64, &[i64], &Beside) -> Result<(), TokensError>,
+    mut visit: impl FnMut(u64, &[i64], &SideColumns) -> Result<(), TokensError>,
 ) -> Result<(), TokensError> {
     let (source, builder) = open(path)?;
     let roots = columns
@@ -207,13 +207,13 @@ fn each_row(
     })? {
         for i in 0..batch.num_rows() {
             let ids = list_at(path, &batch, COLUMN, i, row)?.unwrap_or_default();
-            let beside = Beside {
+            let side_columns = SideColumns {
                 mask: list_at(path, &batch, MASK, i, row)?,
                 // Unreadable labels tell nothing about padding.
                 labels: list_at(path, &batch, LABELS, i, row).unwrap_or_default(),
                 length: columns.length.and_then(|name| scalar_at(&batch, name, i)),
             };
-            visit(row, &ids, &beside)?;
+            visit(row, &ids, &side_columns)?;
             row += 1;
         }
     }
@@ -232,8 +232,8 @@ fn batch_rows(builder: &Builder, mask: &ProjectionMask) -> usize {
     let n_rows = groups
         .map(|group| group.num_rows().max(0))
         .fold(0, i64::saturating_add);
-    let ids_a_row = (n_ids / n_rows.max(1)).max(1).unsigned_abs();
-    (BATCH_TOKENS / ids_a_row).clamp(1, MAX_BATCH_ROWS) as usize
+    let ids_per_row = (n_ids / n_rows.max(1)).max(1).unsigned_abs();
+    (BATCH_TOKENS / ids_per_row).clamp(1, MAX_BATCH_ROWS) as usize
 }
 
 /// The list in a row, as i64; `None` if the batch has no such column.
@@ -324,10 +324,10 @@ impl Unpacker {
         path: &Path,
         row: u64,
         ids: &[i64],
-        beside: &Beside,
+        side_columns: &SideColumns,
     ) -> Result<(), TokensError> {
         let column = self.rule.column().unwrap_or(COLUMN);
-        let text = self.rule.text_of(ids, beside);
+        let text = self.rule.text_of(ids, side_columns);
         let text =
             text.map_err(|problem| bad_column(path, column, format!("{problem}, row {row}")))?;
         if self.rule == Rule::None {
@@ -342,7 +342,7 @@ impl Unpacker {
         }
         self.n_tokens += text.len() as u64;
         self.n_padding += (ids.len() - text.len()) as u64;
-        self.n_ignored += padding::n_ignored(text, beside);
+        self.n_ignored += padding::n_ignored(text, side_columns);
         Ok(())
     }
 

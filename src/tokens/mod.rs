@@ -13,7 +13,7 @@
 //!
 //! Ids stay in their files and are read by position. Opening takes one pass over the index, which checks all its
 //! lengths, pointers and document entries against the `.bin`, and copies where documents start. If a file is truncated
-//! later, the next read fails; if it is overwritten, [`TokenCorpus::touched_file`] reports it.
+//! later, the next read fails; if it is overwritten, [`TokenCorpus::modified_file`] reports it.
 //!
 //! # What is checked
 //!
@@ -47,7 +47,7 @@ mod paths;
 mod pieces;
 mod raw;
 mod special;
-mod spelled;
+mod spelling_check;
 mod spool;
 mod template;
 mod token_file;

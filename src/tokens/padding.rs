@@ -18,7 +18,7 @@ pub(super) const LENGTHS: [&str; 2] = ["length", "lengths"];
 
 /// The columns of a row besides its ids.
 #[derive(Debug, Default)]
-pub(super) struct Beside {
+pub(super) struct SideColumns {
     pub(super) mask: Option<Vec<i64>>,
     pub(super) labels: Option<Vec<i64>>,
     pub(super) length: Option<i64>,
@@ -54,17 +54,21 @@ impl Rule {
     ///
     /// # Errors
     /// What is wrong with the column, for "column X ...".
-    pub(super) fn text_of(&self, ids: &[i64], beside: &Beside) -> Result<Range<usize>, String> {
-        match (self, beside) {
+    pub(super) fn text_of(
+        &self,
+        ids: &[i64],
+        columns: &SideColumns,
+    ) -> Result<Range<usize>, String> {
+        match (self, columns) {
             (
                 Rule::Mask,
-                Beside {
+                SideColumns {
                     mask: Some(mask), ..
                 },
             ) => text_by_mask(ids, mask),
             (
                 Rule::Labels { id, front, back },
-                Beside {
+                SideColumns {
                     labels: Some(labels),
                     ..
                 },
@@ -83,7 +87,7 @@ impl Rule {
             }
             (
                 Rule::Length(_),
-                Beside {
+                SideColumns {
                     length: Some(length),
                     ..
                 },
@@ -111,8 +115,8 @@ fn text_by_mask(ids: &[i64], mask: &[i64]) -> Result<Range<usize>, String> {
 }
 
 /// Positions in the text whose label is excluded from the loss.
-pub(super) fn n_ignored(text: Range<usize>, beside: &Beside) -> u64 {
-    let labels = beside.labels.as_deref().unwrap_or_default();
+pub(super) fn n_ignored(text: Range<usize>, columns: &SideColumns) -> u64 {
+    let labels = columns.labels.as_deref().unwrap_or_default();
     let of_text = labels.get(text).unwrap_or_default();
     of_text.iter().filter(|&&label| label == IGNORED).count() as u64
 }
@@ -197,14 +201,14 @@ impl Default for Survey {
 }
 
 impl Survey {
-    pub(super) fn add(&mut self, ids: &[i64], beside: &Beside) {
+    pub(super) fn add(&mut self, ids: &[i64], columns: &SideColumns) {
         self.n_rows += 1;
-        match &beside.labels {
+        match &columns.labels {
             Some(labels) if labels.len() == ids.len() => self.add_labels(ids, labels),
             Some(_) => self.labels_fit = false,
             None => {}
         }
-        if let Some(length) = beside.length {
+        if let Some(length) = columns.length {
             let rest = usize::try_from(length).ok().and_then(|n| ids.get(n..));
             let repeats = |rest: &[i64]| rest.windows(2).all(|pair| pair[0] == pair[1]);
             self.lengths_fit &= rest.is_some_and(repeats);

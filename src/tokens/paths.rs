@@ -18,11 +18,11 @@ impl TokenFormat {
     /// # Errors
     /// I/O; a path that is not a corpus of a recognizable format.
     pub fn detect(path: &Path) -> Result<Self, TokensError> {
-        let found = storage::metadata_if_there(path)?;
+        let found = storage::metadata_if_exists(path)?;
         let is_dir = found.is_some_and(|found| found.is_dir);
         let (bin, idx) = pair_of(path, is_dir);
         if is_dir {
-            let is_corpus = storage::is_there(&bin)? || storage::is_there(&idx)?;
+            let is_corpus = storage::exists(&bin)? || storage::exists(&idx)?;
             return detect_folder(path, is_corpus);
         }
         let extension = path.extension().and_then(|extension| extension.to_str());
@@ -30,10 +30,10 @@ impl TokenFormat {
             "parquet" => Ok(TokenFormat::Parquet),
             "npy" => Ok(TokenFormat::NanoGpt),
             "idx" => Ok(TokenFormat::Megatron),
-            _ if storage::is_there(&idx)? => Ok(TokenFormat::Megatron),
+            _ if storage::exists(&idx)? => Ok(TokenFormat::Megatron),
             _ if found.is_none() => detect_absent(path, &bin),
             _ if is_llm_c(path)? => Ok(TokenFormat::LlmC),
-            "bin" if is_half_of_megatron(path)? => Ok(TokenFormat::Megatron),
+            "bin" if is_unpaired_megatron(path)? => Ok(TokenFormat::Megatron),
             "bin" => Ok(TokenFormat::NanoGpt),
             _ => {
                 foreign::refuse(&RawFile::open(path)?, true)?;
@@ -45,7 +45,7 @@ impl TokenFormat {
 
 /// For a path that does not exist: a prefix, whose other half will be missed, or a glob.
 fn detect_absent(path: &Path, bin: &Path) -> Result<TokenFormat, TokensError> {
-    if storage::is_there(bin)? {
+    if storage::exists(bin)? {
         return Ok(TokenFormat::Megatron);
     }
     match storage::is_glob(path) {
@@ -67,12 +67,12 @@ fn detect_folder(path: &Path, is_corpus: bool) -> Result<TokenFormat, TokensErro
 
 /// Whether this is a `.bin` without its `.idx`, though its name or its neighbour implies one: Megatron's tools call
 /// theirs `NAME_text_document.bin`.
-fn is_half_of_megatron(bin: &Path) -> Result<bool, TokensError> {
+fn is_unpaired_megatron(bin: &Path) -> Result<bool, TokensError> {
     let stem = bin
         .file_stem()
         .map(|stem| stem.to_string_lossy())
         .unwrap_or_default();
-    let is_ours = stem == PREFIX && storage::is_there(&bin.with_file_name(CORPUS_JSON))?;
+    let is_ours = stem == PREFIX && storage::exists(&bin.with_file_name(CORPUS_JSON))?;
     Ok(is_ours || stem.ends_with("_document") || stem.ends_with("_sentence"))
 }
 
@@ -98,7 +98,7 @@ fn pair_of(path: &Path, is_dir: bool) -> (PathBuf, PathBuf) {
 
 /// The Parquet files that a file, a folder or a glob refers to, in order of name.
 pub(super) fn parquet_files(path: &Path) -> Result<Vec<PathBuf>, TokensError> {
-    match storage::metadata_if_there(path)? {
+    match storage::metadata_if_exists(path)? {
         Some(found) if found.is_dir => return files_of_folder(path),
         None if storage::is_glob(path) => {}
         _ => return Ok(vec![path.to_path_buf()]),

@@ -6,8 +6,8 @@
 //!
 //! Why this is exact: added tokens, normalizers and pre-tokenizers work from left to right, so from a place where two
 //! runs agree the next words depend only on the text from there on, as long as no rule looks further than the length of
-//! the stretch. Words are then encoded one by one, so a join at a word start ([`Joins::Words`]) gives the ids of the
-//! whole text. BPE may also be joined inside a word ([`Joins::Tokens`]): merges are made by rank and then from the
+//! the stretch. Words are then encoded one by one, so a join at a word start ([`JoinPoints::Words`]) gives the ids of the
+//! whole text. BPE may also be joined inside a word ([`JoinPoints::Tokens`]): merges are made by rank and then from the
 //! left, so a sequence of tokens is that of the whole word exactly if every two neighbours are what those two alone
 //! would give: the first merge across a boundary would also happen in a run over those two. Every two neighbours in the
 //! joined sequence lie in one of the windows, since the windows agree around the join. A Unigram model has no such
@@ -29,7 +29,7 @@ const MAX_WHOLE_BYTES: usize = 4 << 20;
 
 /// Where the ids of two windows may be joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Joins {
+pub(super) enum JoinPoints {
     /// At a word start of the pre-tokenizer.
     Words,
     /// As above, and some characters give no token, so that a gap without tokens tells nothing.
@@ -91,7 +91,7 @@ pub(super) struct Steps<W, E, I> {
 /// Passes the ids of `text` to the sink, in order and in pieces, equal to those of `encode(text)`.
 pub(super) fn encode_pieces<Error: Send>(
     text: &str,
-    joins: Joins,
+    join_points: JoinPoints,
     sizes: Sizes,
     mut steps: Steps<
         impl Fn(&str) -> Result<Vec<u32>, Error>,
@@ -105,10 +105,10 @@ pub(super) fn encode_pieces<Error: Send>(
         return (steps.sink)(&ids).map_err(caller);
     }
     if text.len() > sizes.max_whole {
-        return encode_windows(text, joins, sizes, &steps.window, steps.sink);
+        return encode_windows(text, join_points, sizes, &steps.window, steps.sink);
     }
     let mut ids = Vec::new();
-    let collected = encode_windows(text, joins, sizes, &steps.window, |piece| {
+    let collected = encode_windows(text, join_points, sizes, &steps.window, |piece| {
         ids.extend_from_slice(piece);
         Ok(())
     });
@@ -127,7 +127,7 @@ struct Window {
 
 fn encode_windows<Error: Send>(
     text: &str,
-    joins: Joins,
+    join_points: JoinPoints,
     sizes: Sizes,
     encode: &(impl Fn(&str, Range<usize>) -> Result<Vec<Placed>, Error> + Sync),
     mut sink: impl FnMut(&[u32]) -> Result<(), Error>,
@@ -167,7 +167,7 @@ fn encode_windows<Error: Send>(
             };
             let cut = Cut {
                 at: piece * sizes.piece,
-                joins,
+                join_points,
                 sizes,
             };
             let joined = cut.join(left, from, right, &window)?;
@@ -189,7 +189,7 @@ fn on_characters(text: &str, range: Range<usize>) -> Range<usize> {
 /// A place near which to join two windows.
 struct Cut {
     at: usize,
-    joins: Joins,
+    join_points: JoinPoints,
     sizes: Sizes,
 }
 
@@ -247,7 +247,11 @@ impl Cut {
         let in_right = right.tokens.partition_point(|token| token.start < high);
         let (a, b) = (left.tokens.get(in_left..)?, &right.tokens[..in_right]);
         let is_covered = in_left > 0 && left.tokens[in_left - 1].end > low;
-        if a.is_empty() && b.is_empty() && !is_covered && self.joins != Joins::WordsWithGaps {
+        if a.is_empty()
+            && b.is_empty()
+            && !is_covered
+            && self.join_points != JoinPoints::WordsWithGaps
+        {
             return Some((in_left, 0));
         }
         let run = longest_run(a, b);
@@ -269,10 +273,10 @@ impl Cut {
     }
 
     fn is_allowed(&self, before: &Placed, after: &Placed) -> bool {
-        match self.joins {
-            Joins::Words | Joins::WordsWithGaps => after.is_word_start,
+        match self.join_points {
+            JoinPoints::Words | JoinPoints::WordsWithGaps => after.is_word_start,
             // The byte tokens of one character all have its range.
-            Joins::Tokens => before.end <= after.start,
+            JoinPoints::Tokens => before.end <= after.start,
         }
     }
 }

@@ -4,12 +4,12 @@ use serde_json::Value;
 
 /// The ids in front of a text and after it, each in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Around {
+pub(super) struct AffixIds {
     pub(super) front: Vec<u32>,
     pub(super) after: Vec<u32>,
 }
 
-impl Around {
+impl AffixIds {
     /// From the `post_processor` of a `tokenizer.json`.
     ///
     /// # Errors
@@ -30,21 +30,21 @@ impl Around {
 }
 
 /// Each works on the output of the one before.
-fn of_sequence(processor: &Value) -> Result<Around, String> {
+fn of_sequence(processor: &Value) -> Result<AffixIds, String> {
     let inner = processor.get("processors").and_then(Value::as_array);
-    let mut all = Around::default();
+    let mut all = AffixIds::default();
     for processor in inner.into_iter().flatten() {
-        let outer = Around::of(processor)?;
+        let outer = AffixIds::of(processor)?;
         all.front.splice(0..0, outer.front);
         all.after.extend(outer.after);
     }
     Ok(all)
 }
 
-fn of_template(processor: &Value) -> Result<Around, String> {
+fn of_template(processor: &Value) -> Result<AffixIds, String> {
     let pieces = processor.get("single").and_then(Value::as_array);
     let pieces = pieces.ok_or("its template for one text is not a list")?;
-    let (mut around, mut n_texts) = (Around::default(), 0);
+    let (mut affixes, mut n_texts) = (AffixIds::default(), 0);
     for piece in pieces {
         if piece.get("Sequence").is_some() {
             n_texts += 1;
@@ -52,12 +52,12 @@ fn of_template(processor: &Value) -> Result<Around, String> {
         }
         let ids = special_ids(processor, piece)?;
         match n_texts {
-            0 => around.front.extend(ids),
-            _ => around.after.extend(ids),
+            0 => affixes.front.extend(ids),
+            _ => affixes.after.extend(ids),
         }
     }
     match n_texts {
-        1 => Ok(around),
+        1 => Ok(affixes),
         n => Err(format!(
             "its template for one text contains the text {n} times, expected once"
         )),

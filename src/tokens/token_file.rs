@@ -236,7 +236,7 @@ impl TokenFile {
     }
 
     /// Whether someone wrote to the file since it was opened.
-    pub(super) fn is_touched(&self) -> Result<bool, TokensError> {
+    pub(super) fn is_modified(&self) -> Result<bool, TokensError> {
         let (file, before) = match &self.bytes {
             Bytes::File(file, before) => (file, before),
             Bytes::Blocks(file) => return Ok(file.is_changed()?),
@@ -306,7 +306,7 @@ impl TokenFile {
             let from = start + task * SCAN_TOKENS;
             self.max_id_of_task(from..tokens.end.min(from + SCAN_TOKENS))
         });
-        let largest = tasks.try_reduce_with(|a, b| Ok(larger_then_earlier(a, b)));
+        let largest = tasks.try_reduce_with(|a, b| Ok(larger_or_earlier(a, b)));
         largest.unwrap_or(Ok((0, start)))
     }
 
@@ -324,7 +324,7 @@ impl TokenFile {
     }
 }
 
-fn larger_then_earlier(a: (u32, u64), b: (u32, u64)) -> (u32, u64) {
+fn larger_or_earlier(a: (u32, u64), b: (u32, u64)) -> (u32, u64) {
     if b.0 > a.0 || (b.0 == a.0 && b.1 < a.1) {
         b
     } else {

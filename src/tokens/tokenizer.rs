@@ -2,9 +2,9 @@
 
 use super::error::TokensError;
 use super::growth::check_growth;
-use super::pieces::{Joins, PiecesError, Placed, Sizes, Steps, WHOLE_BYTES, encode_pieces};
-use super::spelled::Spelled;
-use super::template::Around;
+use super::pieces::{JoinPoints, PiecesError, Placed, Sizes, Steps, WHOLE_BYTES, encode_pieces};
+use super::spelling_check::SpellingCheck;
+use super::template::AffixIds;
 use super::tokenizer_kind::other_kind;
 use crate::error::guarded;
 use crate::storage;
@@ -23,8 +23,8 @@ pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     /// By id; ids may have gaps.
     entries: Vec<Option<Entry>>,
-    around: Around,
-    joins: Joins,
+    around: AffixIds,
+    join_points: JoinPoints,
 }
 
 struct Entry {
@@ -58,7 +58,7 @@ impl Tokenizer {
         let parts: Parts =
             serde_json::from_slice(bytes).map_err(|error| fault(error.to_string()))?;
         check_growth(&[&parts.normalizer, &parts.pre_tokenizer]).map_err(fault)?;
-        let around = Around::of(&parts.post_processor).map_err(fault)?;
+        let around = AffixIds::of(&parts.post_processor).map_err(fault)?;
         let inner = guarded(|| open_inner(bytes)).and_then(|opened| opened);
         let inner = inner.map_err(fault)?;
         if let tokenizers::ModelWrapper::BPE(bpe) = inner.get_model()
@@ -80,7 +80,7 @@ impl Tokenizer {
         }
         Ok(Self {
             path: path.to_path_buf(),
-            joins: joins_of(&inner, &parts),
+            join_points: join_points_of(&inner, &parts),
             inner,
             entries,
             around,
@@ -149,7 +149,7 @@ impl Tokenizer {
             window: |text: &str, range: Range<usize>| self.encode_window(text, range),
             sink,
         };
-        encode_pieces(text, self.joins, sizes, steps).map_err(|error| match error {
+        encode_pieces(text, self.join_points, sizes, steps).map_err(|error| match error {
             PiecesError::Caller(error) => error,
             PiecesError::NoJoin { at } => TokensError::NoPieces {
                 location: self.path.display().to_string(),
@@ -221,18 +221,18 @@ impl Tokenizer {
     }
 
     /// Adds the bytes of `ids`.
-    pub(super) fn spell(&self, spelled: &mut Spelled<'_>, ids: &[u32]) {
+    pub(super) fn spell(&self, spelling_check: &mut SpellingCheck<'_>, ids: &[u32]) {
         for &id in ids {
-            spelled.push_bytes(self.entry(id).map_or(&[], |entry| &entry.bytes));
+            spelling_check.push_bytes(self.entry(id).map_or(&[], |entry| &entry.bytes));
         }
     }
 
     /// Whether `ids` spell `text` byte for byte, except for one space in front. Those of a tokenizer that changes case,
     /// normalizes or loses characters do not.
     pub fn spells(&self, text: &str, ids: &[u32]) -> bool {
-        let mut spelled = Spelled::new(text);
-        self.spell(&mut spelled, ids);
-        spelled.is_whole()
+        let mut spelling_check = SpellingCheck::new(text);
+        self.spell(&mut spelling_check, ids);
+        spelling_check.is_whole()
     }
 
     /// Whether an id is a special token.
@@ -255,7 +255,7 @@ impl Tokenizer {
     }
 
     /// What the post-processor adds around a text.
-    pub(super) fn around(&self) -> &Around {
+    pub(super) fn around(&self) -> &AffixIds {
         &self.around
     }
 
@@ -278,9 +278,9 @@ fn open_inner(bytes: &[u8]) -> Result<tokenizers::Tokenizer, String> {
 }
 
 /// Where windows of a text may be joined, depending on the model.
-fn joins_of(inner: &tokenizers::Tokenizer, parts: &Parts) -> Joins {
+fn join_points_of(inner: &tokenizers::Tokenizer, parts: &Parts) -> JoinPoints {
     let tokenizers::ModelWrapper::BPE(bpe) = inner.get_model() else {
-        return Joins::Words;
+        return JoinPoints::Words;
     };
     let has = |token: String| inner.get_model().token_to_id(&token).is_some();
     let has_all_bytes = bpe.byte_fallback && (0..=255).all(|byte| has(format!("<0x{byte:02X}>")));
@@ -290,11 +290,11 @@ fn joins_of(inner: &tokenizers::Tokenizer, parts: &Parts) -> Joins {
     let is_plain = |affix: &Option<String>| affix.as_deref().is_none_or(str::is_empty);
     let is_whole = is_plain(&bpe.continuing_subword_prefix) && is_plain(&bpe.end_of_word_suffix);
     match bpe.unk_token {
-        _ if is_whole && (has_all_bytes || is_byte_level) => Joins::Tokens,
+        _ if is_whole && (has_all_bytes || is_byte_level) => JoinPoints::Tokens,
         // Pending unknown characters can be reordered with those that fall back to bytes.
-        Some(_) if bpe.byte_fallback => Joins::Words,
-        Some(_) => Joins::Tokens,
-        None => Joins::WordsWithGaps,
+        Some(_) if bpe.byte_fallback => JoinPoints::Words,
+        Some(_) => JoinPoints::Tokens,
+        None => JoinPoints::WordsWithGaps,
     }
 }
 

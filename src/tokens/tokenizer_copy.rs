@@ -16,7 +16,7 @@ pub fn copy_tokenizer(dir: &Path, tokenizer: &Path, overwrite: bool) -> Result<(
     let json = storage::read(tokenizer)?;
     let place = dir.join(TOKENIZER_JSON);
     match storage::read(&place) {
-        Ok(there) if there == json || !overwrite => Ok(()),
+        Ok(existing) if existing == json || !overwrite => Ok(()),
         _ => Ok(storage::replace(&place, &json)?),
     }
 }
@@ -31,14 +31,14 @@ mod tests {
         let source = dir.path().join("source.json");
         std::fs::write(&source, "{}").unwrap();
         let place = dir.path().join(TOKENIZER_JSON);
-        let there = || std::fs::read_to_string(&place).unwrap();
+        let existing = || std::fs::read_to_string(&place).unwrap();
         copy_tokenizer(dir.path(), &source, false).unwrap();
-        assert_eq!(there(), "{}");
+        assert_eq!(existing(), "{}");
         copy_tokenizer(dir.path(), &place, true).unwrap();
         std::fs::write(&place, "theirs").unwrap();
         copy_tokenizer(dir.path(), &source, false).unwrap();
-        assert_eq!(there(), "theirs");
+        assert_eq!(existing(), "theirs");
         copy_tokenizer(dir.path(), &source, true).unwrap();
-        assert_eq!(there(), "{}");
+        assert_eq!(existing(), "{}");
     }
 }

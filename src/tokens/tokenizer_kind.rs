@@ -100,8 +100,8 @@ mod tests {
             (b"{\"a\": 0, \"b\": 1}", "vocab.json"),
         ];
         for (bytes, kind) in cases {
-            let said = other_kind(bytes).unwrap_or_default();
-            assert!(said.contains(kind), "{kind}: {said}");
+            let kind_found = other_kind(bytes).unwrap_or_default();
+            assert!(kind_found.contains(kind), "{kind}: {kind_found}");
         }
         for bytes in [b"{\"model\": {}}".as_slice(), b"{}", b"[]", b"garbage"] {
             assert_eq!(other_kind(bytes), None);

@@ -152,9 +152,9 @@ pub fn train_bpe(
 
 fn check_vocab_size(options: &TrainOptions) -> Result<(), TokensError> {
     let special: HashSet<_> = options.special_tokens.iter().collect();
-    let (least, got) = (N_BYTES + special.len() as u32, options.vocab_size);
-    if got < least {
-        return Err(TokensError::VocabTooSmall { least, got });
+    let (min, got) = (N_BYTES + special.len() as u32, options.vocab_size);
+    if got < min {
+        return Err(TokensError::VocabTooSmall { min, got });
     }
     if got > MAX_VOCAB {
         let most = MAX_VOCAB;
@@ -440,15 +440,12 @@ mod tests {
         let error = train(&lines(), &options(256)).unwrap_err();
         assert!(matches!(
             error,
-            TokensError::VocabTooSmall {
-                least: 257,
-                got: 256
-            }
+            TokensError::VocabTooSmall { min: 257, got: 256 }
         ));
     }
 
     #[test]
-    fn a_vocabulary_past_every_that_is_read_is_refused_before_memory_is_asked_for() {
+    fn a_vocabulary_too_large_for_any_format_is_refused_before_allocation() {
         let error = train(&lines(), &options(u32::MAX)).unwrap_err();
         assert!(matches!(
             error,
@@ -457,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_to_stop_ends_the_training() {
+    fn a_stop_request_ends_the_training() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("in.jsonl");
         std::fs::write(&path, lines()).unwrap();
@@ -484,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_is_an_error_and_too_much_text_is_said() {
+    fn a_bad_line_is_an_error_and_unused_text_causes_a_note() {
         let error = train("{\"text\": \"a\"}\nnot json\n", &options(300)).unwrap_err();
         assert!(error.to_string().contains("in.jsonl:2:"));
         let little = TrainOptions {

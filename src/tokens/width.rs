@@ -15,7 +15,7 @@ const BLOCK_BYTES: u64 = 32 * 1024;
 /// Highest chance that ids in random order look like ones of twice the width; its logarithm is compared.
 const MAX_CHANCE: f64 = 1e-6;
 /// Bytes of the largest type, so that blocks begin at a whole word of every type.
-const LARGEST_WORD: u64 = 8;
+const MAX_DTYPE_BYTES: u64 = 8;
 
 /// Bytes of a raw file, sampled from all over it.
 pub(super) struct Sample {
@@ -146,7 +146,7 @@ fn offsets(n_bytes: u64) -> Vec<u64> {
     let last = n_bytes - BLOCK_BYTES;
     let spread = |block: u64| u128::from(last) * u128::from(block) / u128::from(N_BLOCKS - 1);
     (0..N_BLOCKS)
-        .map(|block| spread(block) as u64 / LARGEST_WORD * LARGEST_WORD)
+        .map(|block| spread(block) as u64 / MAX_DTYPE_BYTES * MAX_DTYPE_BYTES)
         .collect()
 }
 

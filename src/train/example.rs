@@ -29,7 +29,7 @@ impl Example {
     }
 
     /// Positions whose target is the first token of a new document, in increasing order.
-    pub fn border_targets(&self) -> impl Iterator<Item = usize> {
+    pub fn document_boundary_targets(&self) -> impl Iterator<Item = usize> {
         let starts = self.doc_starts.windows(2);
         let others = starts.filter(|pair| pair[0] < pair[1]);
         others.map(|pair| pair[1] as usize - 1)

@@ -5,7 +5,7 @@ use super::histogram::Bar;
 const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
 const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 /// Cells next to a bar, for its bounds and percentage.
-const N_CELLS_BESIDE: usize = 31;
+const N_LABEL_CELLS: usize = 31;
 
 /// One line per bar; the longest fills `width` cells together with its labels.
 ///
@@ -13,11 +13,11 @@ const N_CELLS_BESIDE: usize = 31;
 ///    0.00 to    0.50  ██████████████  41.2%
 /// ```
 pub fn bar_lines(bars: &[Bar], width: usize) -> Vec<String> {
-    let n_cells = width.saturating_sub(N_CELLS_BESIDE).max(8);
+    let n_cells = width.saturating_sub(N_LABEL_CELLS).max(8);
     let total = total_of(bars);
-    let greatest = greatest_of(bars);
+    let max = max_of(bars);
     let line = |bar: &Bar| {
-        let blocks = block(bar.n_values as f64 / greatest, n_cells);
+        let blocks = block(bar.n_values as f64 / max, n_cells);
         let share = percent(bar.n_values as f64 / total);
         format!("{}  {blocks} {share}", bounds(bar))
     };
@@ -26,11 +26,11 @@ pub fn bar_lines(bars: &[Bar], width: usize) -> Vec<String> {
 
 /// The whole histogram in one cell per bar; an empty bar is a blank.
 pub fn sparkline(bars: &[Bar]) -> String {
-    let greatest = greatest_of(bars);
+    let max = max_of(bars);
     let cell = |bar: &Bar| match bar.n_values {
         0 => ' ',
         // Rounding up keeps small bars visible.
-        n => LEVELS[(n as f64 / greatest * 8.0).ceil() as usize - 1],
+        n => LEVELS[(n as f64 / max * 8.0).ceil() as usize - 1],
     };
     bars.iter().map(cell).collect()
 }
@@ -68,7 +68,7 @@ fn total_of(bars: &[Bar]) -> f64 {
     bars.iter().map(|bar| bar.n_values).sum::<u64>().max(1) as f64
 }
 
-fn greatest_of(bars: &[Bar]) -> f64 {
+fn max_of(bars: &[Bar]) -> f64 {
     bars.iter()
         .map(|bar| bar.n_values)
         .max()

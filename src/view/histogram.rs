@@ -6,7 +6,7 @@ use serde::Serialize;
 /// Bins of a distribution; quantiles are exact to a bin's width.
 pub(super) const N_BINS: usize = 4000;
 /// Allowed numbers of bins per bar: for ranges of 0 to 1 or 0 to 40, all give bars with short bounds.
-const BINS_A_BAR: [usize; 12] = [1, 2, 5, 10, 20, 50, 100, 200, 400, 1000, 2000, N_BINS];
+const BINS_PER_BAR: [usize; 12] = [1, 2, 5, 10, 20, 50, 100, 200, 400, 1000, 2000, N_BINS];
 
 /// A distribution as a few numbers, in the unit of the values.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -64,7 +64,7 @@ pub(super) fn bars(histogram: &Histogram, n: usize) -> Vec<Bar> {
     let first = histogram.bin_of(histogram.min());
     let last = histogram.bin_of(histogram.quantile(0.998));
     let fits = |each: &usize| last / each - first / each < n;
-    let each = BINS_A_BAR.into_iter().find(fits).unwrap_or(N_BINS);
+    let each = BINS_PER_BAR.into_iter().find(fits).unwrap_or(N_BINS);
     let bar = |start: usize| {
         let end = start + each;
         let past = if end > last {

@@ -93,16 +93,16 @@ pub struct Alternative {
     pub prob: f32,
 }
 
-/// Describes `row`, with one entry for each token of `stretch` (offsets in the sequence, cut to its length)
+/// Describes `row`, with one entry for each token of `range` (offsets in the sequence, cut to its length)
 /// each with at most `n_alternatives` alternatives and as many drawn ids.
 pub fn describe_row(
     row: &Row,
-    stretch: Range<usize>,
+    range: Range<usize>,
     n_alternatives: usize,
     names: TokenNames<'_>,
 ) -> RowView {
-    let end = stretch.end.min(row.input_ids.len());
-    let tokens = (stretch.start.min(end)..end)
+    let end = range.end.min(row.input_ids.len());
+    let tokens = (range.start.min(end)..end)
         .map(|offset| describe_token(row, offset, n_alternatives, names))
         .collect();
     RowView {

@@ -10,7 +10,7 @@ use anstyle::Style;
 /// Number of bars of the histogram.
 const N_BARS: usize = 20;
 /// Cells next to a bar, for its bounds and counts.
-const N_CELLS_BESIDE: usize = 44;
+const N_LABEL_CELLS: usize = 44;
 
 /// The selection as text; `width` is the terminal's, in cells.
 pub fn render_selection(summary: &Summary, width: usize) -> String {
@@ -146,13 +146,13 @@ fn score_lines(scores: &ScoreHistogram, name: &str, unit: &str) -> Vec<String> {
 
 /// One line per bar: the kept part filled, the dropped part hatched.
 fn bar_lines(bars: &[ScoreBar], width: usize) -> Vec<String> {
-    let n_cells = width.saturating_sub(N_CELLS_BESIDE).max(8) as f64;
-    let greatest = bars.iter().map(|bar| bar.n_kept + bar.n_dropped).max();
-    let greatest = greatest.unwrap_or(0).max(1) as f64;
+    let n_cells = width.saturating_sub(N_LABEL_CELLS).max(8) as f64;
+    let max = bars.iter().map(|bar| bar.n_kept + bar.n_dropped).max();
+    let max = max.unwrap_or(0).max(1) as f64;
     let cells = |n: u64| match n {
         0 => 0,
         // Rounding up keeps small bars visible.
-        n => (n as f64 / greatest * n_cells).ceil() as usize,
+        n => (n as f64 / max * n_cells).ceil() as usize,
     };
     let line = |bar: &ScoreBar| {
         let n_all = cells(bar.n_kept + bar.n_dropped);

@@ -77,7 +77,7 @@ impl Default for StatsCollector {
             tail_mass: Histogram::new(0.0..1.0, N_BINS),
             distinct_draws: Histogram::of_whole_numbers(N_BINS),
             truncation_kl_sum: 0.0,
-            scores: names.map(|(name, _)| Histogram::new(0.0..greatest(name), N_BINS)),
+            scores: names.map(|(name, _)| Histogram::new(0.0..max_value(name), N_BINS)),
         }
     }
 }
@@ -148,7 +148,7 @@ impl StatsCollector {
     }
 }
 
-fn greatest(score_name: &str) -> f64 {
+fn max_value(score_name: &str) -> f64 {
     if is_share(score_name) { 1.0 } else { MAX_NATS }
 }
 

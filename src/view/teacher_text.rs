@@ -1,7 +1,7 @@
 //! What labels say about their teacher, as terminal output.
 
 use super::stats_text::title;
-use crate::bounds::{BlocksOf, DivergenceBounds, Estimate, HeldOut, TeacherFigures};
+use crate::bounds::{BlockUnit, DivergenceBounds, Estimate, HeldOut, TeacherFigures};
 use crate::page::grouped;
 
 /// Note on a gap that involves labels of a selection.
@@ -17,8 +17,8 @@ pub fn render_teacher(figures: &TeacherFigures) -> String {
         "the teacher on this text (± standard error, over {} blocks of {})",
         grouped(figures.n_blocks as u64),
         match figures.blocks_of {
-            BlocksOf::Documents => "documents",
-            BlocksOf::Sequences => "sequences",
+            BlockUnit::Documents => "documents",
+            BlockUnit::Sequences => "sequences",
         }
     ))];
     lines.push(format!(
@@ -212,7 +212,7 @@ mod tests {
             n_sequences: 9_000,
             n_without_nll: 0,
             n_targets: 3_000_000,
-            blocks_of: BlocksOf::Documents,
+            blocks_of: BlockUnit::Documents,
             n_blocks: 512,
             nll: estimate(12.25),
             accuracy: Some(estimate(0.25)),

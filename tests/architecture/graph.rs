@@ -53,18 +53,18 @@ impl Graph {
     }
 
     /// Files each of which uses, by way of the others, itself.
-    pub(crate) fn circles(&self) -> Vec<Vec<String>> {
+    pub(crate) fn cycles(&self) -> Vec<Vec<String>> {
         let reached: BTreeMap<&str, BTreeSet<&str>> = self
             .uses
             .keys()
             .map(|file| (file.as_str(), self.reached_from(file)))
             .collect();
-        let mut circles = BTreeSet::new();
+        let mut cycles = BTreeSet::new();
         for (file, all) in reached.iter().filter(|(file, all)| all.contains(*file)) {
             let mates = all.iter().filter(|other| reached[*other].contains(file));
-            circles.insert(mates.map(|mate| (*mate).to_owned()).collect());
+            cycles.insert(mates.map(|mate| (*mate).to_owned()).collect());
         }
-        circles.into_iter().collect()
+        cycles.into_iter().collect()
     }
 
     fn reached_from<'a>(&'a self, file: &str) -> BTreeSet<&'a str> {

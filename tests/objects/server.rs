@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long the server may take to start.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 pub(crate) struct Server {
     child: Child,
@@ -36,7 +36,7 @@ impl Server {
         let server = Server { child, port };
         let began = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(began.elapsed() < PATIENCE, "the server never answers");
+            assert!(began.elapsed() < TIMEOUT, "the server never answers");
             std::thread::sleep(Duration::from_millis(50));
         }
         server.ask("PUT", "/bucket");

@@ -20,7 +20,7 @@ import pyarrow.parquet
 
 EMPTY_PAST_LENGTH = 0
 # What f32 terms, and logits of another run, may move a border between ids, of all probability.
-BORDER_TOLERANCE = 1e-5
+BOUNDARY_TOLERANCE = 1e-5
 
 
 def read_everywhere(pattern):
@@ -173,8 +173,8 @@ class Check:
             drawn = np.repeat(ids, counts)
             u = np.sort(uniforms(samples["seed"], row["seq_id"], position, samples["n_draws"]))
             assert len(drawn) == len(u), "the counts do not make N"
-            least = np.searchsorted(borders[position], u - BORDER_TOLERANCE, "right")
-            most = np.searchsorted(borders[position], u + BORDER_TOLERANCE, "right")
+            least = np.searchsorted(borders[position], u - BOUNDARY_TOLERANCE, "right")
+            most = np.searchsorted(borders[position], u + BOUNDARY_TOLERANCE, "right")
             assert ((least <= drawn) & (drawn <= most)).all(), f"draws of position {position} differ"
             self.n_draws += len(u)
             self.n_on_a_border += int((least != most).sum())

@@ -13,11 +13,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long something is waited for before the test gives up.
-const PATIENCE: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The command with SIGHUP as it is by default: under nohup the tests ignore it themselves, and so would
 /// the child.
-pub fn hearing_hangups(command: &mut Command) -> &mut Command {
+pub fn with_default_sighup(command: &mut Command) -> &mut Command {
     let reset = || {
         // SAFETY: two integers; `signal` may be called between fork and exec.
         unsafe { libc::signal(libc::SIGHUP, libc::SIG_DFL) };
@@ -29,7 +29,7 @@ pub fn hearing_hangups(command: &mut Command) -> &mut Command {
 
 /// Starts the command; what it prints is kept for the end.
 pub fn spawn(command: &mut Command) -> Child {
-    let command = hearing_hangups(command);
+    let command = with_default_sighup(command);
     let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().unwrap()
 }
@@ -40,7 +40,7 @@ pub fn wait_until(child: &mut Child, what: &str, is_so: impl Fn() -> bool) {
     while !is_so() {
         let is_running = child.try_wait().unwrap().is_none();
         assert!(is_running, "ended before {what}");
-        assert!(started.elapsed() < PATIENCE, "never: {what}");
+        assert!(started.elapsed() < TIMEOUT, "never: {what}");
         std::thread::sleep(Duration::from_millis(1));
     }
 }
@@ -52,7 +52,7 @@ pub fn wait_for(path: &Path, child: &mut Child) {
 }
 
 /// Waits until the child handles SIGTERM itself.
-pub fn wait_until_sigterm_is_heard(child: &mut Child) {
+pub fn wait_until_sigterm_is_handled(child: &mut Child) {
     let status = format!("/proc/{}/status", child.id());
     wait_until(child, "SIGTERM was handled", || {
         let status = std::fs::read_to_string(&status).unwrap();

@@ -4,7 +4,7 @@ use crate::bench::{Bench, lines_of, listed_seq_ids, metrics};
 use crate::support::{fail_with, succeed};
 
 #[test]
-fn a_loss_that_is_no_number_stops_before_the_update_and_names_step_and_sequences() {
+fn a_nonfinite_loss_stops_before_the_update_and_names_step_and_sequences() {
     let bench = Bench::new().with(&["schedule.lr=1e30", "schedule.shape=constant"]);
     let bench = bench.with(&["schedule.warmup_steps=0", "checkpoint.every=0"]);
     let printed = fail_with(&mut bench.run("run"), 3);
@@ -31,7 +31,7 @@ fn a_loss_that_is_no_number_stops_before_the_update_and_names_step_and_sequences
 }
 
 #[test]
-fn a_loss_that_is_no_number_in_the_first_step_leaves_nothing_to_begin_from() {
+fn a_nonfinite_loss_in_the_first_step_leaves_no_checkpoint() {
     let bench = Bench::new().with(&["schedule.lr=1e30", "schedule.shape=constant"]);
     let bench = bench.with(&["schedule.warmup_steps=0", "checkpoint.every=0"]);
     // Its weights of step 1 are so large that the logits overflow.
@@ -49,7 +49,7 @@ fn a_loss_that_is_no_number_in_the_first_step_leaves_nothing_to_begin_from() {
 }
 
 #[test]
-fn a_validation_that_is_no_number_stops_the_run_and_is_not_logged_as_nothing() {
+fn a_nonfinite_validation_stops_the_run_and_is_not_logged() {
     let bench = Bench::new().with(&["schedule.lr=1e30", "schedule.shape=constant"]);
     let bench = bench.with(&["schedule.warmup_steps=0", "eval.every=1"]);
     let printed = fail_with(&mut bench.run("run"), 3);

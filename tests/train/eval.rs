@@ -1,7 +1,7 @@
 //! `saltworks-train eval`, `export` and `generate` as a user runs them, against the slow forward pass.
 
 use crate::llama;
-use crate::support::process::{signal, wait_until_sigterm_is_heard};
+use crate::support::process::{signal, wait_until_sigterm_is_handled};
 use crate::support::{self, fail_with, snapshot, succeed, text};
 use saltworks::train::export::{SpecialIds, write_hf};
 use saltworks::train::model::{ModelSpec, Params};
@@ -15,12 +15,12 @@ use std::process::Command;
 const NLL_TOLERANCE: f64 = 1e-5;
 
 /// A model with its tokenizer, in a directory to work in.
-struct Workplace {
+struct Workspace {
     dir: tempfile::TempDir,
     params: Params,
 }
 
-impl Workplace {
+impl Workspace {
     fn new() -> Self {
         let spec = ModelSpec {
             vocab_size: 97,
@@ -120,7 +120,7 @@ fn chunks(ids: &[u32], t: usize) -> Vec<Vec<u32>> {
 
 #[test]
 fn text_is_scored_as_the_slow_forward_pass_says_by_document() {
-    let place = Workplace::new();
+    let place = Workspace::new();
     let long = "all work and no play ".repeat(6);
     place.write(
         "in.txt",
@@ -146,7 +146,7 @@ fn text_is_scored_as_the_slow_forward_pass_says_by_document() {
 
 #[test]
 fn documents_are_scored_apart_by_what_a_field_says() {
-    let place = Workplace::new();
+    let place = Workspace::new();
     let documents = [
         ("poem/1", "roses are red"),
         ("tale/1", "once"),
@@ -195,7 +195,7 @@ fn documents_are_scored_apart_by_what_a_field_says() {
 
 #[test]
 fn a_token_corpus_is_scored_whatever_the_micro_batches() {
-    let place = Workplace::new();
+    let place = Workspace::new();
     let ids = llama::ids(300, 97, 4);
     let bytes: Vec<u8> = ids
         .iter()
@@ -232,7 +232,7 @@ fn a_token_corpus_is_scored_whatever_the_micro_batches() {
 
 #[test]
 fn the_copy_probe_prints_each_distance_and_the_same_for_a_seed() {
-    let place = Workplace::new();
+    let place = Workspace::new();
     let probe = |more: &[&str]| {
         let mut eval = place.command("eval");
         eval.args(["--probe", "copy", "--probe-sequences", "4"]);
@@ -266,7 +266,7 @@ fn the_copy_probe_prints_each_distance_and_the_same_for_a_seed() {
 
 #[test]
 fn a_run_directory_stands_for_its_final_model() {
-    let place = Workplace::new();
+    let place = Workspace::new();
     place.write("in.txt", "abc");
     let alone = place.eval("--text", "in.txt", &[]);
     std::fs::create_dir(place.path("run")).unwrap();
@@ -279,7 +279,7 @@ fn a_run_directory_stands_for_its_final_model() {
 
 #[test]
 fn the_table_for_people_has_the_same_numbers() {
-    let place = Workplace::new();
+    let place = Workspace::new();
     place.write("in.jsonl", "{\"text\":\"abc\",\"kind\":\"poem\"}\n");
     let json = place.eval("--text", "in.jsonl", &[]);
     let mut eval = place.command("eval");
@@ -301,7 +301,7 @@ fn the_table_for_people_has_the_same_numbers() {
 
 #[test]
 fn what_cannot_be_evaluated_is_refused_with_what_to_do() {
-    let place = Workplace::new();
+    let place = Workspace::new();
     place.write("in.txt", "abc");
     place.write("one.bin", [5, 0]);
     place.write("foreign.bin", [5, 0, 200, 0]);
@@ -371,7 +371,7 @@ fn what_cannot_be_evaluated_is_refused_with_what_to_do() {
 
 #[test]
 fn a_corpus_of_another_tokenizer_is_refused() {
-    let place = Workplace::new();
+    let place = Workspace::new();
     place.write("in.txt", "abc");
     let other = llama::tokenizer_json().replace("\"~\"", "\"é\"");
     place.write("other.json", other);
@@ -392,7 +392,7 @@ fn a_corpus_of_another_tokenizer_is_refused() {
 
 #[test]
 fn a_named_tokenizer_that_is_not_the_models_own_is_refused() {
-    let place = Workplace::new();
+    let place = Workspace::new();
     place.write("in.txt", "abc");
     let other = llama::tokenizer_json().replace("\"~\"", "\"é\"");
     place.write("other.json", other);
@@ -408,7 +408,7 @@ fn a_named_tokenizer_that_is_not_the_models_own_is_refused() {
 
 #[test]
 fn generated_text_is_the_likeliest_at_temperature_0_and_the_same_for_a_seed() {
-    let place = Workplace::new();
+    let place = Workspace::new();
     let said = |more: &[&str]| {
         let mut generate = place.command("generate");
         generate
@@ -451,7 +451,7 @@ fn generated_text_is_the_likeliest_at_temperature_0_and_the_same_for_a_seed() {
 
 #[test]
 fn generation_ends_at_the_models_limit_and_refuses_what_it_cannot_do() {
-    let place = Workplace::new();
+    let place = Workspace::new();
     let mut generate = place.command("generate");
     generate.args([
         "--prompt",
@@ -483,7 +483,7 @@ fn generation_ends_at_the_models_limit_and_refuses_what_it_cannot_do() {
 
 #[test]
 fn an_exported_model_is_the_same_model_and_is_not_overwritten_unasked() {
-    let place = Workplace::new();
+    let place = Workspace::new();
     let mut export = place.command("export");
     export.arg("--output").arg(place.path("out"));
     export
@@ -527,7 +527,7 @@ fn an_exported_model_is_the_same_model_and_is_not_overwritten_unasked() {
 
 #[test]
 fn a_model_for_very_long_sequences_is_measured_on_shorter_ones_and_never_past_the_memory() {
-    let place = Workplace::new();
+    let place = Workspace::new();
     let path = place.path("model/config.json");
     let mut config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     config["max_position_embeddings"] = json!(1 << 24);
@@ -546,8 +546,8 @@ fn a_model_for_very_long_sequences_is_measured_on_shorter_ones_and_never_past_th
 }
 
 #[test]
-fn what_is_there_or_is_not_is_told_apart_from_a_failure_of_the_system() {
-    let place = Workplace::new();
+fn missing_files_are_distinguished_from_system_failures() {
+    let place = Workspace::new();
     let trainer = || Command::new(env!("CARGO_BIN_EXE_saltworks-train"));
     let printed = fail_with(trainer().arg("plot").arg(place.path("model")), 2);
     assert!(printed.contains("is not a run"), "{printed}");
@@ -570,13 +570,13 @@ fn named_pipe(path: &std::path::Path) {
 
 #[test]
 fn sigterm_ends_an_export_as_interrupted_and_leaves_nothing() {
-    let place = Workplace::new();
+    let place = Workspace::new();
     named_pipe(&place.path("pipe"));
     let mut export = place.command("export");
     export.arg("--output").arg(place.path("out"));
     export.arg("--tokenizer").arg(place.path("pipe"));
     let mut child = export.spawn().unwrap();
-    wait_until_sigterm_is_heard(&mut child);
+    wait_until_sigterm_is_handled(&mut child);
     signal(&child, libc::SIGTERM);
     // It goes on once it has what it waits for, and finds that it is to stop.
     let status = loop {
@@ -597,7 +597,7 @@ fn sigterm_ends_an_export_as_interrupted_and_leaves_nothing() {
 
 #[test]
 fn a_result_that_nobody_can_read_panics_nothing() {
-    let place = Workplace::new();
+    let place = Workspace::new();
     place.write("text.txt", "the sea");
     let input = place.path("text.txt").display().to_string();
     let out = |name: &str| place.path(name).display().to_string();

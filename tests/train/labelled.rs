@@ -82,10 +82,10 @@ fn an_evaluation_on_labels_is_what_the_labels_of_both_models_say() {
         let mut nlls: Vec<f64> = all.iter().map(|j| j.teacher_nll).collect();
         nlls.sort_by(f64::total_cmp);
         let third = |n: usize| nlls[(n * nlls.len()).div_ceil(3) - 1];
-        let borders = [third(1), third(2)];
-        assert_eq!(report["bucket_borders"], serde_json::json!(borders));
+        let boundaries = [third(1), third(2)];
+        assert_eq!(report["bucket_borders"], serde_json::json!(boundaries));
         for (i, bucket) in report["buckets"].as_array().unwrap().iter().enumerate() {
-            let place = |j: &Judged| borders.iter().filter(|b| j.teacher_nll > **b).count();
+            let place = |j: &Judged| boundaries.iter().filter(|b| j.teacher_nll > **b).count();
             let own: Vec<&Judged> = all.iter().copied().filter(|j| place(j) == i).collect();
             assert_eq!(bucket["n_targets"], own.len());
             assert!(near(number(&bucket["nll"]), mean(&own, |j| j.student_nll)));

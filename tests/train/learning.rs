@@ -143,7 +143,7 @@ fn the_teachers_own_nll_is_that_of_the_labels() {
 }
 
 #[test]
-fn a_tiny_set_is_learnt_by_heart() {
+fn a_tiny_set_is_memorized() {
     let inputs = Inputs::new(200);
     succeed(&mut inputs.label("labels"));
     let mut bench = Bench::new().with(&[

@@ -5,7 +5,7 @@ use crate::support::{fail_with, succeed, text};
 use serde_json::Value;
 
 /// Fewer ids and draws than in the shared labels, and shards of other sizes.
-const OTHERWISE: [&str; 10] = [
+const OTHER_LABEL_OPTIONS: [&str; 10] = [
     "--top-k",
     "5",
     "--samples",
@@ -19,12 +19,12 @@ const OTHERWISE: [&str; 10] = [
 ];
 
 /// With labels of a second teacher, trained for a few steps, in `others`.
-fn bench_of_two() -> Bench {
+fn bench_with_two_teachers() -> Bench {
     let bench = Bench::new();
     let small = ["kd.mode=baseline", "train.steps=16"];
     let small = small.iter().flat_map(|key| ["--set", key]);
     succeed(bench.run("slm").args(small));
-    label_by(&bench, "slm", "others", &OTHERWISE);
+    label_by(&bench, "slm", "others", &OTHER_LABEL_OPTIONS);
     let labels = [&bench.labels, &bench.path("others")].map(|dir| format!("{dir:?}"));
     let both = format!("data.labels=[{}]", labels.join(", "));
     bench.with(&[&both])
@@ -37,7 +37,7 @@ fn a_stopped_run_of_two_teachers_goes_on_to_the_same_bits() {
         &["kd.teachers=lower-nll", "kd.gate=agreement", "kd.tau=2"],
         &["kd.teachers=lower-nll", DRAWS[0], DRAWS[1]],
     ];
-    let mut bench = bench_of_two().with(&["kd.n_kd=22"]);
+    let mut bench = bench_with_two_teachers().with(&["kd.n_kd=22"]);
     let shared = bench.keys.clone();
     for (i, keys) in cases.iter().enumerate() {
         bench.keys = shared.clone();
@@ -64,7 +64,7 @@ fn excess_cuts_about_its_fraction_from_the_second_step_on() {
             .iter()
             .map(|line| line["learnt_fraction"].as_f64().unwrap())
             .collect();
-        assert_eq!(learnt[0], 1.0, "the first step has no border");
+        assert_eq!(learnt[0], 1.0, "the first step has no threshold");
         let rest = &learnt[1..];
         let mean = rest.iter().sum::<f64>() / rest.len() as f64;
         assert!((0.65..0.85).contains(&mean), "{learnt:?}");
@@ -110,7 +110,7 @@ fn excess_weights_from_the_first_step_on() {
 
 #[test]
 fn the_teachers_nll_is_that_of_the_mixture_or_of_the_better_one() {
-    let bench = bench_of_two().with(&["log.every=1", "kd.n_kd=4"]);
+    let bench = bench_with_two_teachers().with(&["log.every=1", "kd.n_kd=4"]);
     let first = |name: &str, keys: &[&str]| {
         let mut command = bench.run(name);
         for key in keys {
@@ -135,7 +135,7 @@ fn the_teachers_nll_is_that_of_the_mixture_or_of_the_better_one() {
 
 #[test]
 fn teachers_that_do_not_go_together_are_refused_before_the_first_step() {
-    let bench = bench_of_two();
+    let bench = bench_with_two_teachers();
     let labels = bench.labels.display();
     label_by(&bench, "slm", "part", &["--sequences", "0..90"]);
     label_by(&bench, "slm", "topk", &["--groups", "topk"]);
@@ -195,7 +195,7 @@ fn teachers_that_do_not_go_together_are_refused_before_the_first_step() {
 
 #[test]
 fn a_run_resumes_with_all_its_teachers_and_no_others() {
-    let bench = bench_of_two();
+    let bench = bench_with_two_teachers();
     stopped(&bench, "run");
     label_by(&bench, "slm", "third", &["--top-k", "3"]);
     let with = |other: &str| {

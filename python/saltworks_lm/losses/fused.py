@@ -34,7 +34,7 @@ def not_compiled(function: _F) -> _F:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Requested:
     """Which log-probabilities to compute for N positions.
 
     target ``[N]`` int64, ids below V. ids ``[N, K]`` int64, distinct within a row, then padding of -1; None for only
@@ -49,10 +49,10 @@ class Wanted:
     tau: float = 1.0
     in_tail: Tensor | None = None
 
-    def piece(self, rows: slice) -> Wanted:
+    def piece(self, rows: slice) -> Requested:
         """The same for some rows."""
         ids, in_tail = (None if part is None else part[rows] for part in (self.ids, self.in_tail))
-        return Wanted(self.target[rows], ids, self.with_tail, self.tau, in_tail)
+        return Requested(self.target[rows], ids, self.with_tail, self.tau, in_tail)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class NllGate:
     is_weighted: bool = False
 
     @property
-    def takes_out(self) -> bool:
+    def cuts_positions(self) -> bool:
         """Whether closed positions do not count in the loss at all."""
         return self.least_excess is not None
 
@@ -210,26 +210,26 @@ class _Softmax:
     in_tail: Tensor | None
 
     @classmethod
-    def of(cls, logits: Tensor, wanted: Wanted) -> tuple[_Softmax, Logprobs]:
-        """Overwrites the logits; ids and tail are omitted if not wanted."""
+    def of(cls, logits: Tensor, requested: Requested) -> tuple[_Softmax, Logprobs]:
+        """Overwrites the logits; ids and tail are omitted if not requested."""
         largest = logits.amax(1, keepdim=True)
-        target = logits.gather(1, wanted.target[:, None])
-        places, padding, at_ids = _gather(logits, wanted.ids)
-        if wanted.with_tail and places is not None:
+        target = logits.gather(1, requested.target[:, None])
+        places, padding, at_ids = _gather(logits, requested.ids)
+        if requested.with_tail and places is not None:
             _leave_out(logits, places, padding)
         tails = logits.sub_(largest).exp_().sum(1, keepdim=True)
-        kept = (at_ids - largest).exp_() if wanted.with_tail and at_ids is not None else None
+        kept = (at_ids - largest).exp_() if requested.with_tail and at_ids is not None else None
         total = tails if kept is None else tails + kept.sum(1, keepdim=True)
-        if kept is not None and wanted.in_tail is not None:
-            tails = tails + (kept[:, None, :] * wanted.in_tail).sum(2)
+        if kept is not None and requested.in_tail is not None:
+            tails = tails + (kept[:, None, :] * requested.in_tail).sum(2)
         log_z = largest + total.log()
         tiny = torch.finfo(logits.dtype).tiny
-        log_tail = (tails / total).clamp_min(tiny).log() if wanted.with_tail else None
-        if log_tail is not None and wanted.in_tail is None:
+        log_tail = (tails / total).clamp_min(tiny).log() if requested.with_tail else None
+        if log_tail is not None and requested.in_tail is None:
             log_tail = log_tail.squeeze(1)
         at = None if at_ids is None else at_ids - log_z
         found = Logprobs((target - log_z).squeeze(1), at, log_tail)
-        return cls(logits, places, padding, kept, total, tails, wanted.in_tail), found
+        return cls(logits, places, padding, kept, total, tails, requested.in_tail), found
 
     def gradient(self, target: Tensor, g: Coefficients) -> Tensor:
         """Turns the exponentials into the gradient of the sum with coefficients g."""
@@ -276,29 +276,31 @@ def _without(values: Tensor, padding: Tensor | None) -> Tensor:
     return values if padding is None else values.masked_fill(padding, 0.0)
 
 
-def piece_gradient(weights: Weights, hidden_rd: Tensor, wanted: Wanted, g: Coefficients) -> tuple[Logprobs, Tensor]:
+def piece_gradient(
+    weights: Weights, hidden_rd: Tensor, requested: Requested, g: Coefficients
+) -> tuple[Logprobs, Tensor]:
     """Log-probabilities of R rows, and the gradient of their sum with respect to the plain product, ``[R, V]``."""
     logits = weights.logits(hidden_rd)
     capped = logits.clone() if weights.softcap is not None else None
-    if wanted.tau == 1.0 or wanted.ids is None:
-        softmax, found = _Softmax.of(logits, wanted)
-        return found, weights.uncap(softmax.gradient(wanted.target, g.gated(found.target)), capped)
-    tempered, of_kept = _Softmax.of(logits / wanted.tau, wanted)
-    plain, of_target = _Softmax.of(logits, Wanted(wanted.target))
+    if requested.tau == 1.0 or requested.ids is None:
+        softmax, found = _Softmax.of(logits, requested)
+        return found, weights.uncap(softmax.gradient(requested.target, g.gated(found.target)), capped)
+    tempered, of_kept = _Softmax.of(logits / requested.tau, requested)
+    plain, of_target = _Softmax.of(logits, Requested(requested.target))
     g = g.gated(of_target.target)
     nothing = torch.zeros_like(g.target)
-    dlogits = tempered.gradient(wanted.target, Coefficients(nothing, g.ids, g.tail)).div_(wanted.tau)
-    dlogits += plain.gradient(wanted.target, Coefficients(g.target, None, None))
+    dlogits = tempered.gradient(requested.target, Coefficients(nothing, g.ids, g.tail)).div_(requested.tau)
+    dlogits += plain.gradient(requested.target, Coefficients(g.target, None, None))
     return Logprobs(of_target.target, of_kept.ids, of_kept.tail), weights.uncap(dlogits, capped)
 
 
-def piece_logprobs(weights: Weights, hidden_rd: Tensor, wanted: Wanted) -> Logprobs:
+def piece_logprobs(weights: Weights, hidden_rd: Tensor, requested: Requested) -> Logprobs:
     """Only the log-probabilities of :func:`piece_gradient`."""
     logits = weights.logits(hidden_rd)
-    if wanted.tau == 1.0 or wanted.ids is None:
-        return _Softmax.of(logits, wanted)[1]
-    of_kept = _Softmax.of(logits / wanted.tau, wanted)[1]
-    of_target = _Softmax.of(logits, Wanted(wanted.target))[1]
+    if requested.tau == 1.0 or requested.ids is None:
+        return _Softmax.of(logits, requested)[1]
+    of_kept = _Softmax.of(logits / requested.tau, requested)[1]
+    of_target = _Softmax.of(logits, Requested(requested.target))[1]
     return Logprobs(of_target.target, of_kept.ids, of_kept.tail)
 
 
@@ -320,10 +322,10 @@ def no_autocast(tensor: Tensor) -> torch.autocast:
     return torch.autocast(tensor.device.type, enabled=False)
 
 
-def all_logprobs(weights: Weights, hidden: Tensor, wanted: Wanted, piece: int) -> Logprobs:
+def all_logprobs(weights: Weights, hidden: Tensor, requested: Requested, piece: int) -> Logprobs:
     """Log-probabilities piece by piece, without a gradient."""
     with no_autocast(hidden):
-        found = [piece_logprobs(weights, hidden[rows], wanted.piece(rows)) for rows in pieces(len(hidden), piece)]
+        found = [piece_logprobs(weights, hidden[rows], requested.piece(rows)) for rows in pieces(len(hidden), piece)]
     return Logprobs.cat(found)
 
 
@@ -374,41 +376,41 @@ class _LogprobsAt(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, head: Head, wanted: Wanted, how: How
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, head: Head, requested: Requested, how: How
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         weights = Weights.of(head, weight, bias, hidden, how.dtype)
-        ctx.save_for_backward(hidden, weight, bias, wanted.target, wanted.ids)
-        ctx.head, ctx.how, ctx.rest = head, how, (wanted.with_tail, wanted.tau)
-        found = all_logprobs(weights, hidden, wanted, how.piece)
+        ctx.save_for_backward(hidden, weight, bias, requested.target, requested.ids)
+        ctx.head, ctx.how, ctx.rest = head, how, (requested.with_tail, requested.tau)
+        found = all_logprobs(weights, hidden, requested, how.piece)
         return found.target, found.ids, found.tail
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         hidden, weight, bias, target, ids = ctx.saved_tensors
-        wanted = Wanted(target, ids, *ctx.rest)
+        requested = Requested(target, ids, *ctx.rest)
         weights = Weights.of(ctx.head, weight, bias, hidden, ctx.how.dtype)
-        g = _coefficients(grads, wanted, weights.accumulate)
+        g = _coefficients(grads, requested, weights.accumulate)
         gradients = Gradients(weights, hidden, weight, bias)
         with no_autocast(hidden):
             for rows in pieces(len(hidden), ctx.how.piece):
-                _, dproduct = piece_gradient(weights, hidden[rows], wanted.piece(rows), g.piece(rows))
+                _, dproduct = piece_gradient(weights, hidden[rows], requested.piece(rows), g.piece(rows))
                 gradients.add(rows, dproduct)
                 del dproduct  # before the logits of the next piece are made
         return (gradients.hidden, *gradients.of_parameters(), None, None, None)
 
 
-def _coefficients(grads: tuple[Tensor | None, ...], wanted: Wanted, dtype: torch.dtype) -> Coefficients:
+def _coefficients(grads: tuple[Tensor | None, ...], requested: Requested, dtype: torch.dtype) -> Coefficients:
     """The incoming gradients as coefficients; unused outputs have coefficient 0."""
     of_target, of_ids, of_tail = grads
     if of_target is None:
-        of_target = torch.zeros_like(wanted.target, dtype=dtype)
-    if wanted.ids is None:
+        of_target = torch.zeros_like(requested.target, dtype=dtype)
+    if requested.ids is None:
         return Coefficients(of_target, None, None)
     if of_ids is None:
-        of_ids = torch.zeros_like(wanted.ids, dtype=dtype)
-    if wanted.with_tail and of_tail is None:
+        of_ids = torch.zeros_like(requested.ids, dtype=dtype)
+    if requested.with_tail and of_tail is None:
         of_tail = torch.zeros_like(of_target)
-    return Coefficients(of_target, of_ids.masked_fill(wanted.ids < 0, 0.0), of_tail)
+    return Coefficients(of_target, of_ids.masked_fill(requested.ids < 0, 0.0), of_tail)
 
 
 def _cat(parts: list[Tensor | None]) -> Tensor | None:
@@ -416,28 +418,28 @@ def _cat(parts: list[Tensor | None]) -> Tensor | None:
     return torch.cat(there) if there else None
 
 
-def check_shapes(hidden: Tensor, head: Head, wanted: Wanted) -> None:
+def check_shapes(hidden: Tensor, head: Head, requested: Requested) -> None:
     """Checks shapes and dtypes, which is free."""
-    n = wanted.target.shape[0] if wanted.target.dim() == 1 else -1
+    n = requested.target.shape[0] if requested.target.dim() == 1 else -1
     if hidden.dim() != 2 or hidden.shape[0] != n or hidden.shape[0] == 0:
         raise ValueError(
             f"expected hidden [N, D] and target [N] with N of at least 1, found {tuple(hidden.shape)} and "
-            f"{tuple(wanted.target.shape)}; flatten batch and positions first"
+            f"{tuple(requested.target.shape)}; flatten batch and positions first"
         )
     if hidden.shape[1] != head.weight.shape[1]:
         raise ValueError(f"expected hidden states of width {head.weight.shape[1]}, found {hidden.shape[1]}")
     if not hidden.is_floating_point():
         raise TypeError(f"expected floating-point hidden states, found {hidden.dtype}")
-    for name, ids in (("target", wanted.target), ("ids", wanted.ids)):
+    for name, ids in (("target", requested.target), ("ids", requested.ids)):
         if ids is not None and ids.dtype != torch.int64:
             raise TypeError(f"expected {name} as int64, found {ids.dtype}")
-    if wanted.ids is not None and (wanted.ids.dim() != 2 or wanted.ids.shape[0] != n):
-        raise ValueError(f"expected ids [N, K] with N = {n}, found {tuple(wanted.ids.shape)}")
+    if requested.ids is not None and (requested.ids.dim() != 2 or requested.ids.shape[0] != n):
+        raise ValueError(f"expected ids [N, K] with N = {n}, found {tuple(requested.ids.shape)}")
 
 
-def check_ids(head: Head, wanted: Wanted) -> None:
+def check_ids(head: Head, requested: Requested) -> None:
     """Checks the ranges of ids, which waits for the device."""
-    for name, ids, least in (("target", wanted.target, 0), ("ids", wanted.ids, -1)):
+    for name, ids, least in (("target", requested.target, 0), ("ids", requested.ids, -1)):
         if ids is None or ids.numel() == 0:
             continue
         low, high = int(ids.min()), int(ids.max())
@@ -484,11 +486,11 @@ def logprobs_at(
     Logprobs
         In f32 (f64 for f64), nats.
     """
-    wanted = Wanted(target, ids, with_tail, tau)
-    check_shapes(hidden, head, wanted)
-    check_ids(head, wanted)
+    requested = Requested(target, ids, with_tail, tau)
+    check_shapes(hidden, head, requested)
+    check_ids(head, requested)
     how = How(product_dtype(hidden), piece)
-    found = _LogprobsAt.apply(hidden, head.weight, head.bias, head, wanted, how)
+    found = _LogprobsAt.apply(hidden, head.weight, head.bias, head, requested, how)
     return Logprobs(*found)
 
 
@@ -496,7 +498,7 @@ def logprobs_at(
 @torch.no_grad()
 def head_scores(hidden: Tensor, head: Head, target: Tensor, *, piece: int = DEFAULT_PIECE) -> Tensor:
     """``[N]`` -log q of the target, nats: forward only."""
-    wanted = Wanted(target)
-    check_shapes(hidden, head, wanted)
+    requested = Requested(target)
+    check_shapes(hidden, head, requested)
     weights = Weights.of(head, head.weight, head.bias, hidden, product_dtype(hidden))
-    return -all_logprobs(weights, hidden, wanted, piece).target
+    return -all_logprobs(weights, hidden, requested, piece).target

@@ -12,7 +12,7 @@ from torch.nn.functional import log_softmax
 
 from .fused import Logprobs
 from .kd import Kd
-from .loss import IGNORED, HeadLoss, _coefficients_of, _sum, _told, _wanted
+from .loss import IGNORED, HeadLoss, _coefficients_of, _requested, _sum, _with_position_values
 
 
 def logits_loss(
@@ -47,10 +47,10 @@ def logits_loss(
     if scale is None:
         scale = weight_n.sum().clamp_min(torch.finfo(dtype).tiny).reciprocal()
     found = _logprobs(logits.to(dtype), target.masked_fill(target == IGNORED, 0), kd)
-    summed = _sum(found, _coefficients_of(_wanted(target, kd), kd, weight_n, scale))
+    summed = _sum(found, _coefficients_of(_requested(target, kd), kd, weight_n, scale))
     target_n, ids, tail = (None if x is None else x.detach() for x in (found.target, found.ids, found.tail))
     assert target_n is not None
-    return _told(summed, Logprobs(target_n, ids, tail), kd, weight_n, scale)
+    return _with_position_values(summed, Logprobs(target_n, ids, tail), kd, weight_n, scale)
 
 
 def _logprobs(logits: Tensor, target: Tensor, kd: Kd | None) -> Logprobs:

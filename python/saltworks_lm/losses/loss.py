@@ -21,7 +21,7 @@ from .fused import (
     How,
     Logprobs,
     NllGate,
-    Wanted,
+    Requested,
     Weights,
     accumulate_dtype,
     all_logprobs,
@@ -100,31 +100,31 @@ def head_loss(
     HeadLoss
         Sums are computed in f32 (f64 for f64 hidden states), also under autocast.
     """
-    wanted = _wanted(target, kd)
-    check_shapes(hidden, head, wanted)
+    requested = _requested(target, kd)
+    check_shapes(hidden, head, requested)
     if check:
-        check_ids(head, wanted)
+        check_ids(head, requested)
     dtype = accumulate_dtype(hidden)
     weight_n = torch.ones_like(target, dtype=dtype) if weight is None else weight.to(dtype)
     weight_n = weight_n.masked_fill(target == IGNORED, 0.0)
     if scale is None:
         scale = weight_n.sum().clamp_min(torch.finfo(dtype).tiny).reciprocal()
-    g = _coefficients_of(wanted, kd, weight_n, scale)
+    g = _coefficients_of(requested, kd, weight_n, scale)
     how = How(product_dtype(hidden), piece)
     bias = head.bias
-    parts = _HeadLoss.apply(hidden, head.weight, bias, head, wanted, g, how, torch.is_grad_enabled())
+    parts = _HeadLoss.apply(hidden, head.weight, bias, head, requested, g, how, torch.is_grad_enabled())
     found = Logprobs(*parts[1:])
-    return _told(parts[0], found, kd, weight_n, scale)
+    return _with_position_values(parts[0], found, kd, weight_n, scale)
 
 
-def _wanted(target: Tensor, kd: Kd | None) -> Wanted:
+def _requested(target: Tensor, kd: Kd | None) -> Requested:
     target = target.masked_fill(target == IGNORED, 0) if target.dtype == torch.int64 else target
     if kd is None:
-        return Wanted(target)
-    return Wanted(target, kd.ids, kd.tail is not None, kd.student_tau, kd.in_tail)
+        return Requested(target)
+    return Requested(target, kd.ids, kd.tail is not None, kd.student_tau, kd.in_tail)
 
 
-def _coefficients_of(wanted: Wanted, kd: Kd | None, weight_n: Tensor, scale: float | Tensor) -> Coefficients:
+def _coefficients_of(requested: Requested, kd: Kd | None, weight_n: Tensor, scale: float | Tensor) -> Coefficients:
     if kd is None:
         return Coefficients(-weight_n * scale, None, None)
     omega = kd.omega.to(weight_n.dtype)
@@ -135,7 +135,7 @@ def _coefficients_of(wanted: Wanted, kd: Kd | None, weight_n: Tensor, scale: flo
         of_tail = (of_kd if kd.tail.dim() == 1 else of_kd[:, None]) * kd.tail.to(weight_n.dtype)
     alone = -weight_n * scale
     gate = _gate_of(kd, weight_n.dtype)
-    is_cut = gate is not None and gate.takes_out
+    is_cut = gate is not None and gate.cuts_positions
     closed = torch.zeros_like(weight_n) if is_cut else alone
     return Coefficients(alone * (1.0 - omega), of_ids, of_tail, gate, closed)
 
@@ -156,18 +156,18 @@ class _HeadLoss(torch.autograd.Function):
         weight: Tensor,
         bias: Tensor | None,
         head: Head,
-        wanted: Wanted,
+        requested: Requested,
         g: Coefficients,
         how: How,
         with_gradient: bool,
     ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         weights = Weights.of(head, weight, bias, hidden, how.dtype)
         if with_gradient and any(ctx.needs_input_grad):
-            ctx.gradients, found = _differentiated(weights, (hidden, weight, bias), wanted, g, how)
+            ctx.gradients, found = _differentiated(weights, (hidden, weight, bias), requested, g, how)
             ctx.save_for_backward(hidden, weight, bias)
-            ctx.rest = (head, wanted, g, how)
+            ctx.rest = (head, requested, g, how)
         else:
-            found = all_logprobs(weights, hidden, wanted, how.piece)
+            found = all_logprobs(weights, hidden, requested, how.piece)
         others = [part for part in (found.target, found.ids, found.tail) if part is not None]
         ctx.mark_non_differentiable(*others)
         ctx.set_materialize_grads(False)
@@ -184,13 +184,13 @@ class _HeadLoss(torch.autograd.Function):
 
 
 def _differentiated(
-    weights: Weights, inputs: tuple[Tensor, Tensor, Tensor | None], wanted: Wanted, g: Coefficients, how: How
+    weights: Weights, inputs: tuple[Tensor, Tensor, Tensor | None], requested: Requested, g: Coefficients, how: How
 ) -> tuple[Gradients, Logprobs]:
     hidden, weight, bias = inputs
     gradients, parts = Gradients(weights, hidden, weight, bias), []
     with no_autocast(hidden):
         for rows in pieces(len(hidden), how.piece):
-            found, dproduct = piece_gradient(weights, hidden[rows], wanted.piece(rows), g.piece(rows))
+            found, dproduct = piece_gradient(weights, hidden[rows], requested.piece(rows), g.piece(rows))
             gradients.add(rows, dproduct)
             del dproduct  # before the logits of the next piece are made
             parts.append(found)
@@ -198,10 +198,10 @@ def _differentiated(
 
 
 def _again(ctx: Any) -> Gradients:
-    head, wanted, g, how = ctx.rest
+    head, requested, g, how = ctx.rest
     hidden, weight, bias = ctx.saved_tensors
     weights = Weights.of(head, weight, bias, hidden, how.dtype)
-    return _differentiated(weights, (hidden, weight, bias), wanted, g, how)[0]
+    return _differentiated(weights, (hidden, weight, bias), requested, g, how)[0]
 
 
 def _sum(found: Logprobs, g: Coefficients) -> Tensor:
@@ -214,7 +214,9 @@ def _sum(found: Logprobs, g: Coefficients) -> Tensor:
     return total
 
 
-def _told(summed: Tensor, found: Logprobs, kd: Kd | None, weight_n: Tensor, scale: float | Tensor) -> HeadLoss:
+def _with_position_values(
+    summed: Tensor, found: Logprobs, kd: Kd | None, weight_n: Tensor, scale: float | Tensor
+) -> HeadLoss:
     """Adds the teacher's entropy, which has no gradient, and fills in the values of every position."""
     is_learnt = weight_n > 0.0
     ce = torch.where(is_learnt, -found.target, 0.0)
@@ -235,7 +237,7 @@ def _told(summed: Tensor, found: Logprobs, kd: Kd | None, weight_n: Tensor, scal
     elif gate is not None:
         is_open = gate.is_open(-found.target)
         omega = torch.where(is_open, omega, 0.0)
-        if gate.takes_out:
+        if gate.cuts_positions:
             is_learnt = is_learnt & is_open
     gate_weight = is_learnt.to(ce.dtype) if gate_weight is None else gate_weight
     is_taught = omega > 0.0

@@ -11,7 +11,7 @@ import ray
 from ..errors import ProgramError
 from .run import Event, label
 
-_SECONDS_A_LINE = 5.0
+_SECONDS_PER_LINE = 5.0
 
 
 class _Lines:
@@ -37,7 +37,7 @@ class _Lines:
         if event.what == "failed":
             print(f"task {event.task} failed ({event.facts['exit_code']}): {event.facts['message']}", file=sys.stderr)
         is_last = len(self._ended) == event.n_tasks
-        if is_last or time.monotonic() - self._last >= _SECONDS_A_LINE:
+        if is_last or time.monotonic() - self._last >= _SECONDS_PER_LINE:
             self._last = time.monotonic()
             print(self._line(event), file=sys.stderr)
 

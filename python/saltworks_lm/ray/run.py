@@ -17,7 +17,7 @@ from ..task import RETRIED, check_arguments, run_program, run_task
 
 # Tasks per slot of the cluster, so that slower machines take fewer, and machines that join later
 # get some.
-_TASKS_A_SLOT = 4
+_TASKS_PER_SLOT = 4
 # Polling interval for the cluster, seconds.
 _PAUSE = 0.5
 
@@ -110,7 +110,7 @@ def label(
     resources = _resources(arguments, num_cpus, num_gpus)
     arguments = _with_threads(arguments, num_cpus)
     planned = _once(("plan", *arguments, "--no-probe", "--json"), resources, retries)
-    n_tasks = n_tasks or min(planned["n_shards"], _TASKS_A_SLOT * _slots(resources))
+    n_tasks = n_tasks or min(planned["n_shards"], _TASKS_PER_SLOT * _slots(resources))
     _run_tasks(arguments, max(1, n_tasks), resources, retries, on_event)
     if not finalize:
         return planned

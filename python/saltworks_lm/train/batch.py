@@ -143,13 +143,13 @@ def _kd(rows: Sequence[Row], seq_len: int, policy: KdPolicy, of_step: _OfStep) -
     targets = [of_teacher(of_one) for of_one in ([*rows], *zip(*(row.others for row in joined), strict=True))]
     if policy.teachers == "mix":
         return mixed_targets(targets, policy.teacher_weights)
-    chosen = _padded([_there(row.chosen, ()) for row in joined], seq_len, 0, np.int64).flatten()
+    chosen = _padded([_or_empty(row.chosen, ()) for row in joined], seq_len, 0, np.int64).flatten()
     return chosen_targets(targets, chosen)
 
 
 def _topk(rows: Sequence[Row], seq_len: int, tau: float) -> TopK:
-    ids = _padded([_there(row.topk_ids) for row in rows], seq_len, -1, np.int64)
-    logprobs = _padded([_there(row.topk_logprobs) for row in rows], seq_len, -np.inf, np.float32)
+    ids = _padded([_or_empty(row.topk_ids) for row in rows], seq_len, -1, np.int64)
+    logprobs = _padded([_or_empty(row.topk_logprobs) for row in rows], seq_len, -np.inf, np.float32)
     partition = None
     if tau != 1.0:
         of_tau = [row.log_partitions.get(tau, np.empty(0, np.float32)) for row in rows]
@@ -157,7 +157,7 @@ def _topk(rows: Sequence[Row], seq_len: int, tau: float) -> TopK:
     return TopK(ids.flatten(0, 1), logprobs.flatten(0, 1), _column(rows, "tail_mass", seq_len), partition)
 
 
-def _there(values: Array | None, shape: tuple[int, ...] = (1,)) -> Array:
+def _or_empty(values: Array | None, shape: tuple[int, ...] = (1,)) -> Array:
     return np.empty((0, *shape), np.float32) if values is None else values
 
 

@@ -17,10 +17,10 @@ from .errors import ConfigError, TrainError
 MODES = ("baseline", "rkd", "salt", "salt-ds", "ds-ce")
 TRANSITIONS = ("step", "linear", "auto")
 SHAPES = ("constant", "linear", "cosine", "wsd")
-#: Most teachers that one position learns from.
+#: Maximum number of teachers that one position learns from.
 MAX_TEACHERS = 8
-#: Keys of ``saltworks-train`` that are not there, and what to do.
-NOT_HERE = {
+#: Keys of ``saltworks-train`` that this trainer does not support, and what to do instead.
+UNSUPPORTED_KEYS = {
     "branch_from": "remove it; give checkpoint.keep_every and --resume-from for several decays of one run",
     "train.memory_limit": "remove it; the memory of a device is its own limit",
 }
@@ -311,7 +311,7 @@ def validate(config: RunConfig) -> None:
     ConfigError
         The first such key.
     """
-    for key, remedy in NOT_HERE.items():
+    for key, remedy in UNSUPPORTED_KEYS.items():
         _require(
             key not in config.flat(), key, "no such key: only saltworks-train has it", config.flat().get(key), remedy
         )
@@ -511,8 +511,8 @@ def _check_stages(config: RunConfig) -> None:
     _require(1 <= kd.n_kd <= steps, "kd.n_kd", f"from 1 to train.steps, {steps}", kd.n_kd, "set it lower")
     fits = kd.min_kd is None or kd.min_kd <= kd.n_kd
     _require(fits, "kd.min_kd", f"at most kd.n_kd, {kd.n_kd}", kd.min_kd, "set it lower, or n_kd higher")
-    surely = {"step": kd.n_kd, "linear": kd.n_kd + kd_decay_steps(kd), "auto": min_kd(kd)}[kd.transition]
-    is_covered = surely >= steps or data.tokens is not None
+    guaranteed = {"step": kd.n_kd, "linear": kd.n_kd + kd_decay_steps(kd), "auto": min_kd(kd)}[kd.transition]
+    is_covered = guaranteed >= steps or data.tokens is not None
     remedy = 'give one, or set kd.n_kd to train.steps with kd.transition = "step"'
     _require(is_covered, "data.tokens", "the token corpus of the steps after stage 1", None, remedy)
 
@@ -623,7 +623,7 @@ FREE_TO_CHANGE = frozenset(
 
 
 #: Keys that runs of earlier versions did not record, with what they did.
-YOUNGER_KEYS: dict[str, Any] = {"kd.teachers": "mix"}
+DEFAULTS_OF_LATER_KEYS: dict[str, Any] = {"kd.teachers": "mix"}
 
 
 def check_resumes(now: Mapping[str, Any], then: Mapping[str, Any], where: str) -> None:
@@ -634,7 +634,7 @@ def check_resumes(now: Mapping[str, Any], then: Mapping[str, Any], where: str) -
     TrainError
     """
     # Keys that are younger than a checkpoint have the default that its run had.
-    then = {**YOUNGER_KEYS, **then} if "kd.mode" in then else then
+    then = {**DEFAULTS_OF_LATER_KEYS, **then} if "kd.mode" in then else then
     for key in sorted({*now, *then} - FREE_TO_CHANGE):
         if now.get(key) != then.get(key):
             raise ConfigError.of(

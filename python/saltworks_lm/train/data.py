@@ -208,13 +208,13 @@ class Data:
         if self.tokens is None:
             return None
         left_out = np.empty(0, np.int64)
-        n_labelled = self._n_set_aside()
+        n_labelled = self._n_reserved()
         if self.labels is not None and self.label_order is not None and n_labelled > 0 and self._is_labelled_corpus():
             n = min(n_labelled, self.label_order.n_rows)
             left_out = self.labels.seq_ids.astype(np.int64)[self.label_order.rows(0, n)]
         return TokenOrder(self.tokens.n_total, left_out, self.config.train.seed)
 
-    def _n_set_aside(self) -> int:
+    def _n_reserved(self) -> int:
         kd = self.config.kd
         steps = kd.n_kd if kd.transition == "auto" and kd.n_kd is not None else self.stages.max_labelled_steps
         return steps * self.config.train.batch_size

@@ -136,11 +136,11 @@ def _first_step(checkpoints: Checkpoints, start: Start, world: World) -> int | N
     if (run / "final").exists():
         raise ConfigError.of("output", "a directory without a trained model", run, "choose another one")
     if world.is_first:
-        _refuse_what_is_no_run(run)
+        _check_output_directory(run)
     return None
 
 
-def _refuse_what_is_no_run(run: Path) -> None:
+def _check_output_directory(run: Path) -> None:
     for name, what in (("corpus.json", "a token corpus"), ("plan.json", "labels"), ("model.safetensors", "a model")):
         if (run / name).exists():
             raise ConfigError.of("output", "a directory of its own", f"{run}, which contains {what}", "choose another")
@@ -162,7 +162,7 @@ class Trainer:
         self._stop = False
         self._saved_at: int | None = None
         self._since = (0.0, 0)
-        self._handlers = [(sig, signal.signal(sig, self._asked_to_stop)) for sig in (signal.SIGINT, signal.SIGTERM)]
+        self._handlers = [(sig, signal.signal(sig, self._request_stop)) for sig in (signal.SIGINT, signal.SIGTERM)]
 
     def close(self) -> None:
         """Ends threads and restores signal handlers."""
@@ -170,7 +170,7 @@ class Trainer:
         for number, handler in self._handlers:
             signal.signal(number, handler)
 
-    def _asked_to_stop(self, *_: object) -> None:
+    def _request_stop(self, *_: object) -> None:
         self._stop = True
 
     def begin(self, step: int | None, start: Start) -> None:
@@ -190,7 +190,7 @@ class Trainer:
         if step is None and start.resume:
             self.say(f"{self.run} has no checkpoint yet: this run starts at step 0")
         if self.world.is_first:
-            self._write_down()
+            self._write_config_and_sources()
             self.log = RunLog(self.run, self.state.step, self.config.log.tensorboard)
         self.world.barrier()
 
@@ -205,7 +205,7 @@ class Trainer:
     def _contents(self) -> dict[str, str]:
         return {f"the contents of {key}": value for key, value in self.data.sources.by_key().items()}
 
-    def _write_down(self) -> None:
+    def _write_config_and_sources(self) -> None:
         (self.run / "config.toml").write_text(to_toml(self.config))
         self.data.sources.write(self.run)
         engine = {**asdict(self.engine), "processes": self.world.size, "device": str(self.world.device)}
@@ -242,7 +242,7 @@ class Trainer:
         began = time.perf_counter()
         state, config = self.state, self.config
         plan = self.data.stages.at(state.step, state.auto)
-        self._log_change_of_stage(plan.stage)
+        self._log_stage_change(plan.stage)
         rows = self._rows_of_all(plan.stage)
         torch.manual_seed(_seed(config.train.seed, state.step, self.world.rank))
         is_logged = self._is_log_due(state.step + 1)
@@ -332,7 +332,7 @@ class Trainer:
         kd = "" if report.kd is None else f"  kd {report.kd:.4f}"
         self.say(f"step {self.state.step}/{self.config.train.steps}  ce {report.ce:.4f}{kd}  {rate:.0f} tokens/s")
 
-    def _log_change_of_stage(self, stage: int) -> None:
+    def _log_stage_change(self, stage: int) -> None:
         step = self.state.step
         if step > 0 and self.data.stages.at(step - 1, self.state.auto).stage != stage:
             self.say(f"step {step + 1}: stage 1 is done; stage 2 reads the corpus")

@@ -107,7 +107,7 @@ class Stepper:
         """
         mask = self.config.data.mask_document_borders
         n = int(self.world.sum_(self._number(n_weighted(rows, mask))))
-        least = self._least_entropy(rows, plan, mask)
+        least = self._min_entropy(rows, plan, mask)
         spread = Spread(self.config.log.bucket_borders, self.world.device)
         sums = torch.zeros(len(_SUMS), dtype=torch.float64, device=self.world.device)
         sums[-1] = float(stop)
@@ -149,7 +149,7 @@ class Stepper:
     def _number(self, value: float) -> Tensor:
         return torch.tensor(float(value), dtype=torch.float64, device=self.world.device)
 
-    def _least_entropy(self, rows: list[Row], plan: StepPlan, mask: bool) -> float | None:
+    def _min_entropy(self, rows: list[Row], plan: StepPlan, mask: bool) -> float | None:
         if plan.omega == 0 or self.policy.gate != "entropy":
             return None
         every = torch.cat(self.world.gather(entropies(rows, mask)))

@@ -41,7 +41,9 @@ def test_documents_pass_through_and_one_task_finalizes(made: Path, tmp_path: Pat
     assert step.stats["shards"].total > 8
 
 
-def test_a_task_that_cannot_go_better_fails_with_what_the_program_said(made: Path, tmp_path: Path) -> None:
+def test_a_task_that_would_fail_again_is_not_retried_and_reports_the_programs_message(
+    made: Path, tmp_path: Path
+) -> None:
     step = LabelTokens(*arguments(made, tmp_path / "labels"), "--top-k-ids", "3")
     with pytest.raises(ProgramError, match="--top-k-ids") as raised:
         list(step(None, 0, 2))

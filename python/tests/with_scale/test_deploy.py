@@ -108,7 +108,7 @@ def slurm_ends(tmp_path: Path, code: int, restarts: int) -> tuple[int, str]:
     ("code", "restarts", "is_requeued"),
     [(0, 0, False), (75, 0, True), (75, 9, True), (1, 0, True), (1, 2, False), (2, 0, False), (3, 0, False)],
 )
-def test_slurms_task_is_requeued_after_what_may_go_better(
+def test_a_slurm_task_is_requeued_after_a_temporary_failure(
     tmp_path: Path, code: int, restarts: int, is_requeued: bool
 ) -> None:
     assert slurm_ends(tmp_path, code, restarts) == (code, "requeue 7_3" if is_requeued else "")

@@ -80,7 +80,7 @@ def test_a_lost_machine_costs_its_task_alone_and_changes_no_byte(many: Path, tmp
     assert manifest["n_rows"] > 0
 
 
-def test_it_resumes_and_refuses_what_cannot_go_better_once(many: Path, tmp_path: Path, cluster: Cluster) -> None:
+def test_it_resumes_and_does_not_retry_permanent_failures(many: Path, tmp_path: Path, cluster: Cluster) -> None:
     add_node(cluster)
     ray.init(address=cluster.address, log_to_driver=False)
     output = tmp_path / "labels"

@@ -53,7 +53,7 @@ def test_tokens_in_a_bucket_are_copied(made: Path, bucket: str, tmp_path: Path) 
     assert (view.by_seq_id(5).input_ids == here.sequences_of(Labels(made / "labels").plan).by_seq_id(5).input_ids).all()
 
 
-def test_what_is_not_in_the_bucket_is_refused(bucket: str) -> None:
+def test_objects_missing_from_the_bucket_are_refused(bucket: str) -> None:
     with pytest.raises(FileNotFoundError, match="s3://texts/run/nothing does not exist"):
         Labels(f"s3://texts/run/nothing{bucket}")
     with pytest.raises((FileNotFoundError, OSError)):

@@ -117,7 +117,7 @@ def test_a_data_loader_makes_batches_of_the_data_set(made: Path) -> None:
     assert [row.seq_id for row in LabelDataset(labels).__getitems__([0, 1])] == labels.seq_ids[:2].tolist()
 
 
-def test_what_cannot_be_a_batch_is_refused(rows: list) -> None:
+def test_invalid_batches_are_refused(rows: list) -> None:
     with pytest.raises(ValueError, match="an empty batch"):
         hf([])
     with pytest.raises(ValueError, match=r"pad_to is 3, but a sequence has \d targets"):

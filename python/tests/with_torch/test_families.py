@@ -20,7 +20,7 @@ from saltworks_lm.losses.head import base_model_of
 
 V, K, N_TOKENS = 97, 12, 24
 #: A model that has more was not made tiny by the sizes below.
-MOST_PARAMETERS = 5_000_000
+MAX_PARAMETERS = 5_000_000
 #: Sizes, by whichever of these names a configuration has.
 SIZES: dict[str, Any] = {
     "vocab_size": V, "hidden_size": 32, "n_embd": 32, "d_model": 32, "n_embed": 32, "embed_dim": 32,
@@ -78,7 +78,7 @@ def tiny(name: str) -> nn.Module:
 def built(config: Any) -> nn.Module:
     with torch.device("meta"):
         n = sum(p.numel() for p in transformers.AutoModelForCausalLM.from_config(config).parameters())
-    if n > MOST_PARAMETERS:
+    if n > MAX_PARAMETERS:
         raise ValueError(f"{n} parameters")
     torch.manual_seed(0)
     model = transformers.AutoModelForCausalLM.from_config(config)
@@ -114,7 +114,7 @@ def test_a_family_has_no_kd_to_its_own_labels(name: str) -> None:
         assert naive > 1e-2, "the test would not see a head that is scaled or capped"
 
 
-def test_a_head_that_a_configuration_does_not_tell_is_refused() -> None:
+def test_a_head_unknown_to_the_configuration_is_refused() -> None:
     class Shifted(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -133,7 +133,7 @@ def test_a_head_that_a_configuration_does_not_tell_is_refused() -> None:
         Head.of(Shifted())
 
 
-def test_a_cap_that_random_weights_would_hide_is_seen() -> None:
+def test_a_softcap_too_high_for_random_weights_is_detected() -> None:
     torch.manual_seed(0)
     config = sized("gemma2")
     config.final_logit_softcapping = 30.0

@@ -209,7 +209,7 @@ def test_the_gradient_of_sampled_is_unbiased_within_its_standard_error() -> None
     assert error.max() < 0.05 * expected.abs().max() + 0.02, "the test would see no bias"
 
 
-def test_kept_masses_that_rounding_takes_past_1_leave_the_stored_tail() -> None:
+def test_kept_mass_rounded_past_1_leaves_the_stored_tail() -> None:
     logprobs = torch.tensor([[0.62, 0.3, 0.08]]).double().log().float()
     rounded = torch.tensor([[0.64, 0.296, 0.08]]).log()
     assert rounded.exp().sum() > 1.015
@@ -325,7 +325,7 @@ def test_the_gate_excess_weights_by_the_teachers_share_of_the_targets_probabilit
     assert float(alone.loss.detach()) == pytest.approx(float((share * nll).detach().mean()), rel=1e-6)
 
 
-def test_an_nll_that_is_no_number_is_not_cut() -> None:
+def test_a_nan_nll_is_not_cut() -> None:
     weight = torch.zeros(4, 2)
     weight[1] = float("nan")
     stats = Stats(torch.zeros(1), torch.zeros(1), torch.zeros(1))
@@ -378,7 +378,7 @@ def test_a_chosen_teacher_has_its_own_loss_at_its_positions(loss: str) -> None:
     torch.testing.assert_close(out.kd, torch.where(chosen == 0, alone[0].kd, alone[1].kd))
 
 
-def test_what_stands_for_several_teachers() -> None:
+def test_stats_of_several_teachers_are_mixed_or_chosen() -> None:
     log = torch.tensor([[0.5, 0.1, 0.0], [0.5, 0.4, 0.0]]).log()
     ranks, entropies = torch.tensor([[0, 9, 40], [3, 1, 90]]), torch.tensor([[1.0, 2.0, 3.0], [5.0, 6.0, 8.0]])
     each = [Stats(log[i], ranks[i], entropies[i]) for i in (0, 1)]
@@ -434,7 +434,7 @@ def test_scores_are_the_negative_log_probabilities_of_the_targets() -> None:
     torch.testing.assert_close(head_scores(hidden, head, target, piece=2), expected)
 
 
-def test_the_loss_of_an_input_that_cannot_be_is_refused_by_what_was_found() -> None:
+def test_impossible_loss_inputs_are_refused_with_what_was_found() -> None:
     head = Head.of_weight(torch.zeros(V, D))
     hidden, target = torch.zeros(N, D), torch.zeros(N, dtype=torch.int64)
     with pytest.raises(ValueError, match=r"hidden \[N, D\]"):

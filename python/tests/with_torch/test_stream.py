@@ -102,7 +102,7 @@ def test_a_stateful_data_loader_goes_on_where_it_was(
     assert len(seen) == len(labels) // B * B
 
 
-def test_going_on_reads_nothing_again(made: Path) -> None:
+def test_resuming_reads_nothing_twice(made: Path) -> None:
     whole = Labels(made / "labels", groups=["topk"])
     stream = LabelStream(whole, B, seed=1)
     list(stream)
@@ -148,7 +148,7 @@ def test_batches_that_are_read_ahead_are_the_same(labels: Labels, wanted: list[i
     assert n_read == stream.readers.n_steps(len(labels))
 
 
-def test_a_pass_that_is_left_stops_its_thread(labels: Labels) -> None:
+def test_an_abandoned_pass_stops_its_thread(labels: Labels) -> None:
     def readers() -> set[str]:
         return {thread.name for thread in threading.enumerate() if thread.name.startswith("saltworks-read-ahead")}
 
@@ -182,7 +182,7 @@ def test_a_fork_while_a_thread_reads_has_a_lock_of_its_own() -> None:
         pass
 
 
-def test_what_crosses_from_a_worker_is_compact(labels: Labels) -> None:
+def test_data_sent_from_a_worker_is_compact(labels: Labels) -> None:
     batch = next(iter(loader_of(LabelStream(labels, B), 1)))
     assert batch["topk_ids"].dtype == torch.int32
     assert batch["topk_logprobs"].dtype == batch["tail_mass"].dtype == torch.float32
@@ -205,7 +205,7 @@ def test_a_set_that_is_too_small_is_refused_before_the_first_step(labels: Labels
         stream.require(stream.n_steps + 3)
 
 
-def test_states_that_are_of_something_else_are_refused(labels: Labels) -> None:
+def test_states_of_another_stream_are_refused(labels: Labels) -> None:
     stream = LabelStream(labels, B)
     for wrong in [{}, {"seed": 1, "epoch": 0}, {"seed": 1, "epoch": -1, "position": 0}]:
         with pytest.raises(sl.MismatchError, match="expected seed, epoch and position"):
@@ -227,7 +227,7 @@ def test_states_that_are_of_something_else_are_refused(labels: Labels) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_damaged_shard_is_named_with_the_position_to_go_on_from(made: Path, tmp_path: Path, workers: int) -> None:
+def test_a_damaged_shard_is_named_with_the_position_to_resume_from(made: Path, tmp_path: Path, workers: int) -> None:
     root = shutil.copytree(made / "labels", tmp_path / "labels")
     path = root / "positions/part-00003.parquet"
     content = bytearray(path.read_bytes())
@@ -248,7 +248,7 @@ def test_a_damaged_shard_is_named_with_the_position_to_go_on_from(made: Path, tm
 
 
 @pytest.mark.parametrize("persistent", [False, True])
-def test_an_epoch_that_is_set_reaches_workers_that_are_there_already(labels: Labels, persistent: bool) -> None:
+def test_set_epoch_reaches_running_workers(labels: Labels, persistent: bool) -> None:
     def expected(epoch: int) -> list[int]:
         return labels.seq_ids[Order(labels.group_sizes, 1, epoch).rows(0, len(labels) // B * B)].tolist()
 

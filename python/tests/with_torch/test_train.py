@@ -24,7 +24,7 @@ from training import launch, lines, prepare, trainer, write_config
 
 from saltworks_lm.programs import find_program
 from saltworks_lm.train.__main__ import main
-from saltworks_lm.train.config import NOT_HERE, RunConfig
+from saltworks_lm.train.config import UNSUPPORTED_KEYS, RunConfig
 from saltworks_lm.train.metrics import _masked_crc
 from saltworks_lm.train.order import Permutation
 
@@ -141,7 +141,7 @@ def without_times(line: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in line.items() if key not in ("seconds", "tokens_per_s")}
 
 
-def test_a_run_of_two_teachers_goes_on_behind_the_same_border_of_excess(
+def test_a_run_of_two_teachers_resumes_with_the_same_excess_threshold(
     start: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     over: dict[str, Any] = {"labels": BOTH, "kd__gate": "excess", "checkpoint__keep_last": 9}
@@ -242,7 +242,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("over", "code", "message"), REFUSED, ids=lambda x: str(x)[:40])
-def test_what_cannot_be_is_refused_by_key_before_the_first_step(
+def test_invalid_settings_are_refused_by_key_before_the_first_step(
     start: Path, capsys: pytest.CaptureFixture[str], over: dict[str, Any], code: int, message: str
 ) -> None:
     config = write_config(start, "refused", **over)
@@ -291,7 +291,7 @@ def test_a_damaged_checkpoint_is_refused_and_another_named(
     assert_equal_weights(copy, whole)
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_steps_done(
+def test_a_nonfinite_loss_stops_the_run_and_keeps_the_steps_done(
     start: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = write_config(start, "diverged", schedule__lr=1e30, optimizer__grad_clip=0.0, checkpoint__every=0)
@@ -301,7 +301,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_steps_done(
     assert list((start / "diverged" / "checkpoints").glob("step-*"))
 
 
-def test_a_damaged_shard_in_the_middle_is_named_with_where_to_go_on(
+def test_a_damaged_shard_in_the_middle_is_named_with_the_position_to_resume_from(
     start: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     labels = shutil.copytree(start / "labels", start / "damaged-labels")
@@ -436,7 +436,7 @@ def test_every_key_of_the_program_is_known_here_or_refused_by_name() -> None:
     schema = json.loads((Path(__file__).parents[3] / "schemas" / "run-config.schema.json").read_text())
     theirs = set(keys_of_schema(schema, schema))
     assert set(keys_of(RunConfig)) == theirs
-    assert set(NOT_HERE) <= theirs
+    assert set(UNSUPPORTED_KEYS) <= theirs
 
 
 def keys_of_schema(schema: dict[str, Any], table: dict[str, Any], prefix: str = "") -> Iterator[str]:

@@ -18,7 +18,7 @@ def start(made: Path) -> Path:
     return prepare(made)
 
 
-def test_a_file_system_of_fsspec_is_one_too(made: Path) -> None:
+def test_an_fsspec_file_system_is_accepted(made: Path) -> None:
     fsspec = pytest.importorskip("fsspec") if False else __import__("fsspec")
     memory = fsspec.filesystem("memory")
     for path in (made / "labels").rglob("*"):

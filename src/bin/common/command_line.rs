@@ -44,7 +44,7 @@ fn with_place(argument: Arg) -> Arg {
     if is_of(ValueParser::path_buf()) {
         let parser = PathBufValueParser::new();
         argument.value_parser(parser.try_map(move |path| place(path, may_be_url)))
-    } else if is_of(ValueParser::string()) && is_called_a_path(&argument) {
+    } else if is_of(ValueParser::string()) && is_named_like_path(&argument) {
         let parser = StringValueParser::new();
         argument.value_parser(parser.try_map(move |text| place_text(text, may_be_url)))
     } else if is_of(ValueParser::os_string()) {
@@ -63,7 +63,7 @@ fn n_threads() -> ValueParser {
 }
 
 /// Globs and the like are text, but are paths according to the name of their value.
-fn is_called_a_path(argument: &Arg) -> bool {
+fn is_named_like_path(argument: &Arg) -> bool {
     value_words(argument).any(|name| PATH_NAMES.contains(&name))
 }
 
@@ -153,7 +153,7 @@ mod tests {
     ];
 
     /// Options of a command that need no headings.
-    const N_FEW: usize = 3;
+    const MAX_OPTIONS_WITHOUT_HEADINGS: usize = 3;
 
     /// Every argument that takes a value, with the names of its subcommands.
     fn arguments(command: &Command, names: &[String]) -> Vec<(Vec<String>, Arg)> {
@@ -209,7 +209,7 @@ mod tests {
         });
         let own: Vec<&Arg> = own.collect();
         let is_bare = |option: &&Arg| option.get_help_heading().is_none();
-        if own.len() > N_FEW {
+        if own.len() > MAX_OPTIONS_WITHOUT_HEADINGS {
             let bare = own.into_iter().find(is_bare).map(Arg::get_id);
             assert_eq!(bare, None, "{}: give it a heading", command.get_name());
         }
@@ -228,7 +228,8 @@ mod tests {
         for (names, argument) in arguments(&command, &[]) {
             let kind = argument.get_value_parser().type_id();
             let is_text = kind == ValueParser::string().type_id();
-            let is_path = kind == ValueParser::path_buf().type_id() || is_called_a_path(&argument);
+            let is_path =
+                kind == ValueParser::path_buf().type_id() || is_named_like_path(&argument);
             let id = argument.get_id().as_str();
             assert!(
                 !is_text || is_path || WORDS.contains(&id),

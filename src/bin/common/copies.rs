@@ -7,7 +7,7 @@ use saltworks::storage::CopyProgress;
 use std::cell::RefCell;
 
 /// Smaller copies take too little time to be worth announcing.
-const LEAST_BYTES: u64 = 16 << 20;
+const MIN_ANNOUNCED_BYTES: u64 = 16 << 20;
 
 thread_local! {
     /// The display of the copy that this thread makes.
@@ -16,7 +16,7 @@ thread_local! {
 
 /// Shows the progress of a copy.
 pub(crate) fn show_copy(now: &CopyProgress<'_>) {
-    if now.n_bytes < LEAST_BYTES {
+    if now.n_bytes < MIN_ANNOUNCED_BYTES {
         return;
     }
     DISPLAY.with_borrow_mut(|display| {

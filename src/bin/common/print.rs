@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_in_a_toml_file_is_drawn_over_several_lines() {
+    fn a_toml_error_location_keeps_its_lines() {
         let error = toml::from_str::<toml::Table>("a = 1\nb = \u{202e}").unwrap_err();
         let text = describe_cause(&error);
         assert!(text.lines().count() > 3, "{text}");
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_pass_and_no_other_sequence() {
+    fn colours_are_kept_and_other_escape_sequences_are_not() {
         let bold = anstyle::Style::new().bold();
         let text = format!("{bold}a{bold:#}\n\u{1b}[2Jb\u{1b}]0;title\u{7}\u{1b}");
         let shown = keeping_colours(&text);

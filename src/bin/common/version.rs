@@ -49,7 +49,7 @@ mod tests {
     use super::last_commit;
 
     #[test]
-    fn the_commit_is_where_the_last_line_of_the_log_leads() {
+    fn the_commit_is_that_of_the_last_reflog_line() {
         let [zero, one, two] = ["0", "1", "2"].map(|digit| digit.repeat(40));
         let log = format!("{zero} {one} a <b> 1 +0000\tclone\n{one} {two} a <b> 2 +0000\tcommit\n");
         assert_eq!(last_commit(log.as_bytes()), *b"222222222222");

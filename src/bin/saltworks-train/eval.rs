@@ -17,7 +17,7 @@ use saltworks::tokens::{
 };
 use saltworks::train::eval::{
     DEFAULT_BATCH_POSITIONS, EvalOptions, EvalProgress, EvalReport, Score, TextCorpus, TextOptions,
-    check_tokens, evaluate, evaluation_capacity, evenly_spread, text_bytes_of_ids,
+    check_tokens, evaluate, evaluation_capacity, evenly_spaced, text_bytes_of_ids,
 };
 use saltworks::train::model::Network;
 use saltworks::train::run::corpus_identity;
@@ -169,7 +169,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let pool = pool(args.threads.threads)?;
     let input = pool.install(|| args.open_input(&opened, &interrupt))?;
     let view = SequenceView::new(input.tokens(), args.view_options(&opened))?;
-    let seq_ids = evenly_spread(view.len(), args.max_sequences.unwrap_or(u64::MAX));
+    let seq_ids = evenly_spaced(view.len(), args.max_sequences.unwrap_or(u64::MAX));
     let bytes = input.bytes(&view, &opened);
     let n_threads = pool.current_num_threads();
     let capacity = evaluation_capacity(&opened.spec, &view, args.batch_tokens, n_threads)?;
@@ -288,14 +288,14 @@ impl Args {
             SpecialChoice::Id(id) => Ok(Some(*id)),
             SpecialChoice::Token(_) => Ok(self
                 .eod
-                .resolve_eod(opened.need_tokenizer()?.0)?
+                .resolve_eod(opened.require_tokenizer()?.0)?
                 .last()
                 .copied()),
         }
     }
 
     fn open_text(&self, opened: &OpenedModel, interrupt: &Interrupt) -> Result<TextCorpus> {
-        let (tokenizer, _) = opened.need_tokenizer()?;
+        let (tokenizer, _) = opened.require_tokenizer()?;
         let reading = CorpusOptions {
             text_field: self.text.text_field.clone(),
             skip_bad_lines: self.text.skip_bad_lines,

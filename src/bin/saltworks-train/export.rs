@@ -2,8 +2,8 @@
 
 use super::opened::{ModelArgs, OpenedModel};
 use crate::common::arguments::{Json, OUTPUT, Overwrite};
-use crate::common::beside::{check_file_name, made_folder_of, write_config};
 use crate::common::exit::Result;
+use crate::common::model_files::{check_file_name, create_parent_dir, write_config};
 use crate::common::print::{out, say};
 use saltworks::interrupt::Interrupt;
 use saltworks::storage;
@@ -76,7 +76,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         };
         // The graph comes last: without it there is no model, and the same command writes it.
         let text = config_json(&params.spec, &opened.special);
-        write_config(made_folder_of(path)?, &text, false)?;
+        write_config(create_parent_dir(path)?, &text, false)?;
         write_onnx(path, &params, weights, &interrupt)?;
         args.wrote(path);
     }
@@ -103,15 +103,15 @@ impl Args {
             let path = path.to_path_buf();
             return Err(ExportError::NotADirectory { path });
         }
-        let there = self.directory_there().filter(|_| !self.is_half_done());
-        match there.or_else(|| self.onnx_there()) {
+        let existing = self.existing_file().filter(|_| !self.is_half_done());
+        match existing.or_else(|| self.existing_onnx()) {
             Some(path) if !self.overwrite.overwrite => Err(ExportError::AlreadyThere { path }),
             _ => Ok(()),
         }
     }
 
     /// A file of the directory that would be replaced.
-    fn directory_there(&self) -> Option<PathBuf> {
+    fn existing_file(&self) -> Option<PathBuf> {
         let dir = self.output.as_deref().filter(|dir| !is_half(dir))?;
         let files = HF_FILES.map(|name| dir.join(name));
         files.into_iter().find(|path| path.exists())
@@ -133,7 +133,7 @@ impl Args {
     }
 
     /// The ONNX model that would be replaced.
-    fn onnx_there(&self) -> Option<PathBuf> {
+    fn existing_onnx(&self) -> Option<PathBuf> {
         self.onnx.clone().filter(|path| path.exists())
     }
 
@@ -143,14 +143,14 @@ impl Args {
         let has_both = self.output.is_some() && self.onnx.is_some();
         let is_whole = |dir: &PathBuf| dir.join("config.json").is_file();
         let is_first_there = has_both && self.output.as_ref().is_some_and(is_whole);
-        is_first_there && self.onnx_there().is_none() && !self.overwrite.overwrite
+        is_first_there && self.existing_onnx().is_none() && !self.overwrite.overwrite
     }
 }
 
 /// Refuses a directory that holds another model.
 fn check_is_this_model(dir: &Path, opened: &OpenedModel, params: &Params) -> Result<()> {
-    let there = read_hf(dir)?;
-    if there.params == *params && there.special == opened.special {
+    let existing = read_hf(dir)?;
+    if existing.params == *params && existing.special == opened.special {
         return Ok(());
     }
     let path = dir.to_path_buf();

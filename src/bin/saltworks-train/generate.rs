@@ -108,7 +108,7 @@ impl Args {
         mut on_sample: impl FnMut(Sample) -> Result<()>,
     ) -> Result<()> {
         let (opened, params) = self.model.open()?;
-        let (tokenizer, _) = opened.need_tokenizer()?;
+        let (tokenizer, _) = opened.require_tokenizer()?;
         let prompt = self.prompt_ids(&opened, tokenizer)?;
         let mut options = self.sample_options(&opened, tokenizer)?;
         options.check()?;

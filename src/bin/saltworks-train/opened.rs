@@ -63,7 +63,7 @@ impl OpenedModel {
     }
 
     /// The tokenizer, for what cannot do without.
-    pub(crate) fn need_tokenizer(&self) -> Result<(&Tokenizer, &Path)> {
+    pub(crate) fn require_tokenizer(&self) -> Result<(&Tokenizer, &Path)> {
         let Some((tokenizer, path)) = &self.tokenizer else {
             return Err(PretrainedError::MissingFile {
                 path: self.place.join("tokenizer.json"),

@@ -62,7 +62,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let config = read(&args)?;
     if args.dry_run {
         let prepared = run::prepare(&config)?;
-        if let Some(refused) = prepared.refused_by_output() {
+        if let Some(refused) = prepared.output_error() {
             say!("note: this run would not start: {refused}");
         }
         print_overview(&prepared.overview());
@@ -181,7 +181,7 @@ fn describe_data(overview: &Overview<'_>) -> String {
         parts.push(format!(
             "{} of {} labelled sequences{}",
             coverage.labelled_needed,
-            coverage.labelled_there,
+            coverage.labelled_available,
             describe_teachers(inputs)
         ));
     }
@@ -192,7 +192,7 @@ fn describe_data(overview: &Overview<'_>) -> String {
         };
         parts.push(format!(
             "{} of {} sequences of the corpus{excluded}",
-            coverage.tokens_needed, coverage.tokens_there
+            coverage.tokens_needed, coverage.tokens_available
         ));
     }
     let train = &inputs.config.train;

@@ -2,11 +2,11 @@
 
 use super::progress::show_graph;
 use crate::common::arguments::{Json, OUTPUT, Overwrite};
-use crate::common::beside::{check_file_name, made_folder_of, write_config};
 use crate::common::exit::Result;
+use crate::common::model_files::{check_file_name, create_parent_dir, write_config};
 use crate::common::print::{self, out};
 use indicatif::BinaryBytes;
-use saltworks::checkpoint_graph::{Onlooker, config_json, export_checkpoint};
+use saltworks::checkpoint_graph::{GraphObserver, config_json, export_checkpoint};
 use saltworks::decoder_file::{WeightsPlace, data_path};
 use saltworks::error::{Classified, Kind};
 use saltworks::onnx::decoder::{Dialect, GraphOptions, WeightFormat};
@@ -69,7 +69,7 @@ pub(crate) struct Args {
 
 /// An existing file that is not replaced without --overwrite.
 #[derive(Debug, thiserror::Error)]
-enum InTheWay {
+enum ExistingOutput {
     /// The output.
     #[error("{} already exists: choose another output, or replace it with --overwrite", path.display())]
     Output { path: PathBuf },
@@ -78,7 +78,7 @@ enum InTheWay {
     Tokenizer { path: PathBuf },
 }
 
-impl Classified for InTheWay {
+impl Classified for ExistingOutput {
     fn kind(&self) -> Kind {
         Kind::Usage
     }
@@ -97,14 +97,14 @@ pub(crate) fn run(args: Args) -> Result<()> {
         true => WeightsPlace::External,
         false => WeightsPlace::Inline,
     };
-    let dir = made_folder_of(&args.output)?;
+    let dir = create_parent_dir(&args.output)?;
     // The graph comes last: without it there is no model, and the same command writes it.
     write_neighbours(&checkpoint, dir, args.overwrite.overwrite)?;
-    let onlooker = Onlooker {
+    let observer = GraphObserver {
         interrupt: &interrupt,
         on_work: &show_graph,
     };
-    let files = export_checkpoint(&checkpoint, &args.output, options, place, onlooker)?;
+    let files = export_checkpoint(&checkpoint, &args.output, options, place, observer)?;
     let n_bytes: u64 = files.iter().map(|(_, hash)| hash.bytes).sum();
     if args.json.is_asked {
         let written = serde_json::json!({
@@ -135,7 +135,7 @@ impl Args {
         let data = self.external_data.then(|| data_path(&self.output));
         let mut outputs = std::iter::once(self.output.clone()).chain(data);
         match outputs.find(|path| path.exists()) {
-            Some(path) if !self.overwrite.overwrite => Err(InTheWay::Output { path }.into()),
+            Some(path) if !self.overwrite.overwrite => Err(ExistingOutput::Output { path }.into()),
             _ => Ok(()),
         }
     }
@@ -156,11 +156,11 @@ fn write_neighbours(checkpoint: &Checkpoint, dir: &Path, overwrite: bool) -> Res
 
 fn write_tokenizer(path: &Path, bytes: &[u8], overwrite: bool) -> Result<()> {
     create_if_absent(path, bytes)?;
-    let there = std::fs::read(path).map_err(|source| StorageError::io("read", path, source))?;
-    match there == bytes {
+    let existing = std::fs::read(path).map_err(|source| StorageError::io("read", path, source))?;
+    match existing == bytes {
         true => Ok(()),
         false if overwrite => Ok(replace(path, bytes)?),
-        false => Err(InTheWay::Tokenizer {
+        false => Err(ExistingOutput::Tokenizer {
             path: path.to_owned(),
         }
         .into()),

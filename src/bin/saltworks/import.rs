@@ -32,7 +32,7 @@ pub(crate) struct Args {
 
 /// What is to be made.
 #[derive(Serialize)]
-struct Todo {
+struct ImportPlan {
     n_shards: u32,
     todo: Vec<u32>,
 }
@@ -51,7 +51,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         (None, _) => {
             let todo = import.todo()?;
             print::json(
-                &Todo {
+                &ImportPlan {
                     n_shards: plan.layout.n_shards,
                     todo,
                 },

@@ -46,7 +46,7 @@ pub(crate) struct Args {
         value_name = "A..B",
         default_value = "0..32"
     )]
-    positions: Stretch,
+    positions: PositionRange,
     /// Alternatives, and sampled ids, to show for each token; a terminal shows as many as fit.
     #[arg(
         long,
@@ -65,9 +65,9 @@ pub(crate) struct Args {
 
 /// `A..B`, `A..`, `..B` or `..`.
 #[derive(Debug, Clone, PartialEq)]
-struct Stretch(Range<usize>);
+struct PositionRange(Range<usize>);
 
-impl FromStr for Stretch {
+impl FromStr for PositionRange {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -81,7 +81,7 @@ impl FromStr for Stretch {
         if range.is_empty() {
             Err(explained())
         } else {
-            Ok(Stretch(range))
+            Ok(PositionRange(range))
         }
     }
 }
@@ -151,8 +151,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stretches_may_be_open_at_either_end() {
-        let parse = |text: &str| text.parse::<Stretch>().map(|stretch| stretch.0);
+    fn ranges_may_be_open_at_either_end() {
+        let parse = |text: &str| text.parse::<PositionRange>().map(|range| range.0);
         assert_eq!(parse("3..7"), Ok(3..7));
         assert_eq!(parse("..7"), Ok(0..7));
         assert_eq!(parse("3.."), Ok(3..usize::MAX));

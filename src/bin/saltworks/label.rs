@@ -94,8 +94,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
 
 /// The part that an engine gave this process: with a wrong one, shards are made twice or not at all.
 fn say_task(config: &LabelConfig) {
-    if let Some(said_by) = &config.task_said_by {
-        say!("task {} from {said_by}", config.task);
+    if let Some(source) = &config.task_source {
+        say!("task {} from {source}", config.task);
     }
 }
 

@@ -58,7 +58,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let other = args.held_out.as_deref().map(LabelSet::open).transpose()?;
     let (stats, teacher) = collect(&set, args.bound_k)?;
     let held_out = other
-        .map(|other| beside(&set, &teacher, &other, args.bound_k))
+        .map(|other| compare_with_held_out(&set, &teacher, &other, args.bound_k))
         .transpose()?;
     let shown = Shown {
         stats,
@@ -86,7 +86,7 @@ fn collect(set: &LabelSet, k: Option<u32>) -> Result<(SetStats, TeacherFigures)>
     Ok(collected?)
 }
 
-fn beside(
+fn compare_with_held_out(
     set: &LabelSet,
     teacher: &TeacherFigures,
     other: &LabelSet,

@@ -168,8 +168,8 @@ fn summarize(
     tokenizer: &Tokenizer,
     seconds: f64,
 ) {
-    let bytes_a_token = corpus.n_text_bytes as f64 / corpus.n_tokens.max(1) as f64;
-    let tokens_a_second = corpus.n_tokens as f64 / seconds.max(1e-9);
+    let bytes_per_token = corpus.n_text_bytes as f64 / corpus.n_tokens.max(1) as f64;
+    let tokens_per_second = corpus.n_tokens as f64 / seconds.max(1e-9);
     let lines = [
         ("documents", corpus.n_documents.to_string()),
         (
@@ -184,7 +184,7 @@ fn summarize(
         (
             "bytes/token",
             format!(
-                "{bytes_a_token:.3} of text, {} in the file",
+                "{bytes_per_token:.3} of text, {} in the file",
                 corpus.dtype.bytes()
             ),
         ),
@@ -199,7 +199,7 @@ fn summarize(
         ),
         (
             "time",
-            format!("{seconds:.1} s, {tokens_a_second:.0} tokens/s"),
+            format!("{seconds:.1} s, {tokens_per_second:.0} tokens/s"),
         ),
         ("output", args.output.display().to_string()),
     ];

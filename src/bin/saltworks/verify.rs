@@ -136,7 +136,7 @@ fn check_teacher(args: &Args, teacher: &Path, tokens: &Path) -> Result<TeacherRe
 
 fn print_teacher(report: &TeacherReport) {
     match report {
-        TeacherReport::Own(report) => print_again(report),
+        TeacherReport::Own(report) => print_relabelled(report),
         TeacherReport::Other(report) => print_divergence(report),
     }
 }
@@ -166,7 +166,7 @@ fn print_divergence(report: &DivergenceReport) {
     );
 }
 
-fn print_again(report: &RelabelReport) {
+fn print_relabelled(report: &RelabelReport) {
     for finding in &report.findings {
         out!("{finding}");
     }

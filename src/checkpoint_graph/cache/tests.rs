@@ -5,7 +5,7 @@ use crate::checkpoint_graph::OnWork;
 use crate::interrupt::Interrupt;
 use crate::onnx::decoder::{Dialect, WeightFormat};
 use crate::pretrained::tests::tiny;
-use crate::storage::{Lacks, on_filesystem};
+use crate::storage::{Unsupported, on_filesystem};
 use std::cell::RefCell;
 use std::time::SystemTime;
 
@@ -15,18 +15,18 @@ const OPTIONS: GraphOptions = GraphOptions {
 };
 
 /// The graph of a tiny Llama; reports to `on_work`.
-fn made(cache: &Path, on_work: OnWork<'_>) -> CachedGraph {
+fn made_graph(cache: &Path, on_work: OnWork<'_>) -> CachedGraph {
     let dir = tiny::whole("llama");
     let checkpoint = Checkpoint::open(dir.path()).unwrap();
     let interrupt = Interrupt::new();
-    let onlooker = Onlooker {
+    let observer = GraphObserver {
         interrupt: &interrupt,
         on_work,
     };
-    cached_graph(&checkpoint, ["aa"].into_iter(), OPTIONS, cache, onlooker).unwrap()
+    cached_graph(&checkpoint, ["aa"].into_iter(), OPTIONS, cache, observer).unwrap()
 }
 
-fn in_silence(_: GraphWork<'_>) -> Box<dyn Fn(u64)> {
+fn no_progress(_: GraphWork<'_>) -> Box<dyn Fn(u64)> {
     Box::new(|_| ())
 }
 
@@ -42,17 +42,17 @@ fn names(dir: &Path) -> Vec<String> {
 
 /// Two makers without locks: one begins and ends while the other is writing.
 #[test]
-fn without_locks_the_first_to_end_publishes_and_the_other_takes_that() {
+fn without_locks_the_first_writer_wins_and_the_other_uses_its_entry() {
     let dir = tempfile::tempdir().unwrap();
     let cache = dir.path().join("cache");
     let first_to_end = RefCell::new(None);
     let meanwhile = |work: GraphWork<'_>| {
         assert!(matches!(work, GraphWork::Writing { .. }), "{work:?}");
         assert_eq!(names(&cache).len(), 1, "what is in work");
-        first_to_end.replace(Some(made(&cache, &in_silence)));
-        in_silence(work)
+        first_to_end.replace(Some(made_graph(&cache, &no_progress)));
+        no_progress(work)
     };
-    let last = on_filesystem(Lacks::Locks, || made(&cache, &meanwhile));
+    let last = on_filesystem(Unsupported::Locks, || made_graph(&cache, &meanwhile));
     let first = first_to_end.into_inner().unwrap();
     assert!(first.is_new && !last.is_new);
     assert_eq!((&first.model, &first.files), (&last.model, &last.files));
@@ -61,35 +61,35 @@ fn without_locks_the_first_to_end_publishes_and_the_other_takes_that() {
 }
 
 #[test]
-fn a_damaged_entry_gives_way_with_locks_and_without() {
-    for lacks in [Lacks::Nothing, Lacks::Locks] {
+fn a_damaged_entry_is_replaced_with_and_without_locks() {
+    for unsupported in [Unsupported::Nothing, Unsupported::Locks] {
         let dir = tempfile::tempdir().unwrap();
-        let before = on_filesystem(lacks, || made(dir.path(), &in_silence));
+        let before = on_filesystem(unsupported, || made_graph(dir.path(), &no_progress));
         std::fs::write(&before.model, b"damaged").unwrap();
-        let after = on_filesystem(lacks, || made(dir.path(), &in_silence));
-        assert!(after.is_new, "{lacks:?}");
+        let after = on_filesystem(unsupported, || made_graph(dir.path(), &no_progress));
+        assert!(after.is_new, "{unsupported:?}");
         assert_eq!(before, after);
-        assert!(!made(dir.path(), &in_silence).is_new);
-        assert_eq!(names(dir.path()).len(), 1, "{lacks:?}");
+        assert!(!made_graph(dir.path(), &no_progress).is_new);
+        assert_eq!(names(dir.path()).len(), 1, "{unsupported:?}");
     }
 }
 
 #[test]
-fn how_far_the_writing_is_ends_with_the_bytes_that_were_said() {
+fn the_last_progress_report_is_the_announced_size() {
     let dir = tempfile::tempdir().unwrap();
-    let told = std::rc::Rc::new(RefCell::new(Vec::new()));
+    let reports = std::rc::Rc::new(RefCell::new(Vec::new()));
     let on_work = |work: GraphWork<'_>| -> Box<dyn Fn(u64)> {
         let GraphWork::Writing { path, n_bytes } = work else {
             panic!("{work:?}");
         };
         assert!(path.starts_with(dir.path()) && path.ends_with(MODEL));
-        told.borrow_mut().push(n_bytes);
-        let told = std::rc::Rc::clone(&told);
-        Box::new(move |n_written| told.borrow_mut().push(n_written))
+        reports.borrow_mut().push(n_bytes);
+        let reports = std::rc::Rc::clone(&reports);
+        Box::new(move |n_written| reports.borrow_mut().push(n_written))
     };
-    let graph = made(dir.path(), &on_work);
-    let told = told.take();
-    let (n_bytes, written) = told.split_first().unwrap();
+    let graph = made_graph(dir.path(), &on_work);
+    let reports = reports.take();
+    let (n_bytes, written) = reports.split_first().unwrap();
     assert!(written.len() > 1 && written.is_sorted());
     assert_eq!(written.last(), Some(n_bytes));
     let n_data = graph.files[1].1.bytes;
@@ -114,13 +114,13 @@ fn an_entry_is_named_by_all_that_decides_its_bytes() {
     assert!(names.iter().all(|name| name.len() == NAME_DIGITS));
     let again = name(of, Dialect::Standard, WeightFormat::F32);
     assert_eq!(again, names[0]);
-    for said in [["another", "{}"], ["a decoder", "{1}"]] {
-        assert_ne!(entry_name(of.into_iter(), said, OPTIONS), names[0]);
+    for texts in [["another", "{}"], ["a decoder", "{1}"]] {
+        assert_ne!(entry_name(of.into_iter(), texts, OPTIONS), names[0]);
     }
 }
 
 #[test]
-fn too_little_room_is_told_with_both_numbers() {
+fn too_little_disk_space_is_reported_with_both_numbers() {
     let dir = tempfile::tempdir().unwrap();
     check_room(dir.path(), 1).unwrap();
     let error = check_room(dir.path(), u64::MAX).unwrap_err().to_string();
@@ -131,7 +131,7 @@ fn too_little_room_is_told_with_both_numbers() {
 }
 
 #[test]
-fn parts_of_killed_makers_of_this_entry_are_swept() {
+fn leftovers_of_killed_writers_of_this_entry_are_removed() {
     let dir = tempfile::tempdir().unwrap();
     let ours = format!(".abc.{}.x1", host());
     for name in [
@@ -154,15 +154,15 @@ fn parts_of_killed_makers_of_this_entry_are_swept() {
 }
 
 #[test]
-fn whoever_waits_for_the_lock_stops_when_asked() {
+fn waiting_for_the_lock_can_be_interrupted() {
     let dir = tempfile::tempdir().unwrap();
     let _held = crate::storage::lock_dir(dir.path()).unwrap().unwrap();
     let interrupt = Interrupt::new();
     interrupt.request();
-    let onlooker = Onlooker {
+    let observer = GraphObserver {
         interrupt: &interrupt,
-        on_work: &in_silence,
+        on_work: &no_progress,
     };
-    let error = wait_for_lock(dir.path(), dir.path(), onlooker).unwrap_err();
+    let error = wait_for_lock(dir.path(), dir.path(), observer).unwrap_err();
     assert!(matches!(error, CheckpointGraphError::Interrupted { .. }));
 }

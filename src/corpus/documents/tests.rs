@@ -264,7 +264,7 @@ fn invalid_utf8_in_a_text_file_is_named_with_line_and_byte() {
 }
 
 #[test]
-fn a_text_file_that_is_no_text_counts_as_a_bad_line_if_such_are_skipped() {
+fn a_non_text_file_counts_as_a_bad_line_where_bad_lines_are_skipped() {
     let inputs = Inputs::new().with("a.txt", b"\xff").with("b.txt", b"b");
     let skip = CorpusOptions {
         skip_bad_lines: true,
@@ -305,7 +305,7 @@ fn parquet_of_many_batches_keeps_its_order() {
 }
 
 #[test]
-fn a_read_that_the_system_refuses_is_no_damage_of_a_parquet_file() {
+fn a_failed_read_is_not_reported_as_a_damaged_parquet_file() {
     let column: ArrayRef = Arc::new(StringArray::from(vec!["a"; 3000]));
     let inputs = Inputs::new().parquet("a.parquet", column);
     let mut n_refused = 0;
@@ -408,7 +408,7 @@ fn a_zstd_window_past_the_limit_is_named_with_its_remedy_and_read_where_it_is_al
 }
 
 #[test]
-fn contents_that_are_not_what_the_name_says_are_told() {
+fn contents_that_contradict_the_file_name_are_reported() {
     let mut tar = vec![b'x'; 600];
     tar[257..262].copy_from_slice(b"ustar");
     let text = lines(&["plain"; 9]);
@@ -453,7 +453,7 @@ fn contents_that_are_not_what_the_name_says_are_told() {
 }
 
 #[test]
-fn a_format_that_is_said_is_read_whatever_the_name() {
+fn an_explicit_format_wins_over_the_file_name() {
     let read = |name: &str, bytes: &[u8], format| {
         let options = CorpusOptions {
             format: Some(format),
@@ -480,7 +480,7 @@ fn a_format_that_is_said_is_read_whatever_the_name() {
 }
 
 #[test]
-fn json_lines_under_a_name_of_text_are_read_as_text_where_that_is_said() {
+fn json_lines_in_a_text_file_are_read_as_text_if_that_format_is_given() {
     let options = CorpusOptions {
         format: Some(DocumentFormat::Text),
         ..CorpusOptions::default()
@@ -503,7 +503,7 @@ fn a_hole_in_text_is_named_and_a_few_zero_bytes_are_text() {
 }
 
 #[test]
-fn two_columns_of_one_name_are_no_choice() {
+fn two_columns_of_the_same_name_are_refused() {
     let text: ArrayRef = Arc::new(StringArray::from(vec!["a"]));
     let other: ArrayRef = Arc::new(StringArray::from(vec!["b"]));
     let batch = RecordBatch::try_from_iter([("text", text), ("text", other)]).unwrap();
@@ -630,7 +630,7 @@ fn a_changed_byte_of_a_parquet_file_never_panics() {
 }
 
 #[test]
-fn a_frame_of_one_segment_past_the_limit_is_told_as_a_window_too() {
+fn a_single_segment_frame_past_the_limit_is_reported_as_a_window() {
     // A header that declares 1 GiB of contents in one segment, with nothing after it.
     let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0xa0];
     frame.extend((1u32 << 30).to_le_bytes());

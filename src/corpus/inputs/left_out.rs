@@ -74,7 +74,7 @@ impl LeftOut {
         self.beside.add(path);
     }
 
-    pub(super) fn add_twice(&mut self, path: &Path) {
+    pub(super) fn add_duplicate(&mut self, path: &Path) {
         self.twice.add(path);
     }
 

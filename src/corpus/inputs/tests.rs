@@ -146,7 +146,7 @@ fn a_file_under_several_names_is_read_once_by_the_name_that_says_its_kind() {
 }
 
 #[test]
-fn of_a_hubs_cache_the_snapshots_are_read_and_each_file_once() {
+fn a_hub_cache_is_read_by_its_snapshots_and_each_file_once() {
     let dir = tree(&["blobs/aaa", "blobs/bbb", "blobs/old", "refs/main"]);
     for (revision, name, blob) in [
         ("r1", "train.jsonl", "aaa"),
@@ -166,7 +166,7 @@ fn of_a_hubs_cache_the_snapshots_are_read_and_each_file_once() {
 }
 
 #[test]
-fn names_that_are_no_text_are_read_from_folders_globs_and_by_themselves() {
+fn file_names_that_are_not_utf8_are_read_from_folders_globs_and_directly() {
     let dir = tree(&["a.jsonl"]);
     let name = OsStr::from_bytes(b"caf\xe9.jsonl");
     fs::write(dir.path().join(name), "x").unwrap();
@@ -179,7 +179,7 @@ fn names_that_are_no_text_are_read_from_folders_globs_and_by_themselves() {
 }
 
 #[test]
-fn what_is_no_regular_file_is_counted_and_not_waited_for() {
+fn irregular_files_are_counted_and_never_block() {
     let dir = tree(&["a.jsonl"]);
     let _socket = std::os::unix::net::UnixListener::bind(dir.path().join("s.jsonl")).unwrap();
     let found = expand(&[dir.path()]).unwrap();

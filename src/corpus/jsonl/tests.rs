@@ -176,7 +176,7 @@ fn what_python_reads_in_other_fields_is_read() {
 }
 
 #[test]
-fn half_a_surrogate_pair_in_the_text_is_told_and_can_be_skipped() {
+fn a_lone_surrogate_is_reported_and_can_be_skipped() {
     let lines = b"{\"text\":\"a\"}\n{\"text\":\"b \\udc00 c\"}\n{\"text\":\"\\ud83d\\ude00\"}\n";
     let message = read(lines).unwrap_err().to_string();
     assert!(
@@ -192,7 +192,7 @@ fn half_a_surrogate_pair_in_the_text_is_told_and_can_be_skipped() {
 }
 
 #[test]
-fn one_value_over_many_lines_is_told_what_it_is_even_where_bad_lines_are_skipped() {
+fn a_value_over_many_lines_is_reported_even_where_bad_lines_are_skipped() {
     let array = b"[\n {\n  \"text\": \"one\"\n }\n]\n".as_slice();
     let object = b"{\n  \"text\": \"one\"\n}\n".as_slice();
     for (bytes, word) in [(array, "jq -c '.[]'"), (object, "jq -c .")] {
@@ -216,7 +216,7 @@ fn a_line_of_megabytes_is_read_as_a_short_one() {
 }
 
 #[test]
-fn nesting_without_end_is_an_error_and_no_stack_overflow() {
+fn endless_nesting_is_an_error_and_not_a_stack_overflow() {
     let deep = [b"{\"text\":\"a\",\"x\":".as_slice(), &vec![b'['; 1 << 20]].concat();
     assert!(read(&deep).is_err());
     let in_text = [b"{\"text\":".as_slice(), &vec![b'['; 1 << 20]].concat();
@@ -252,8 +252,8 @@ proptest! {
         let theirs = serde_json::from_str::<serde_json::Value>(&line);
         // We accept numbers beyond f64 and lone surrogates, as Python does.
         let differs = theirs.as_ref().is_err_and(|error| {
-            let said = error.to_string();
-            ["out of range", "surrogate", "hex escape"].iter().any(|word| said.contains(word))
+            let message = error.to_string();
+            ["out of range", "surrogate", "hex escape"].iter().any(|word| message.contains(word))
         });
         prop_assert!(ours == theirs.is_ok() || differs, "{line}");
     }

@@ -89,7 +89,7 @@ fn the_first_member_of_an_empty_object_has_no_comma() {
 }
 
 #[test]
-fn a_key_that_is_there_is_refused_however_it_is_spelled() {
+fn an_existing_key_is_refused_however_it_is_escaped() {
     for line in ["{\"a\":1,\"k\":2}", "{\"\\u006b\":null}"] {
         let error = added(line, &[("k", "1")]).unwrap_err();
         assert_eq!(error.kind(), Kind::Usage);

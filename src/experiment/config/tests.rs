@@ -1,7 +1,7 @@
 use super::*;
 use crate::error::Classified;
 
-const LEAST: &str = r#"
+const MINIMAL: &str = r#"
 output = "out"
 base = "run.toml"
 seeds = [0, 1]
@@ -31,7 +31,7 @@ fn refusal(text: &str) -> String {
 }
 
 #[test]
-fn places_elsewhere_are_refused_by_key() {
+fn remote_paths_are_refused_by_key() {
     for (from, to, key) in [
         ("\"out\"", "\"s4://bucket/out\"", "output"),
         ("\"run.toml\"", "\"~/run.toml\"", "base"),
@@ -42,12 +42,12 @@ fn places_elsewhere_are_refused_by_key() {
             "arms.z.set.data.selection",
         ),
     ] {
-        let message = refusal(&LEAST.replace(from, to));
+        let message = refusal(&MINIMAL.replace(from, to));
         let words = format!("{key} is ");
         assert!(message.starts_with(&words), "{message}");
         assert!(message.contains("expected a local path"), "{message}");
     }
-    let stored = refusal(&LEAST.replace("\"out\"", "\"s3://bucket/out\""));
+    let stored = refusal(&MINIMAL.replace("\"out\"", "\"s3://bucket/out\""));
     assert!(
         stored.contains("expected a directory of this machine"),
         "{stored}"
@@ -56,7 +56,7 @@ fn places_elsewhere_are_refused_by_key() {
 
 #[test]
 fn arms_keep_the_order_of_the_file_and_set_what_run_sets() {
-    let config = parse(LEAST).unwrap();
+    let config = parse(MINIMAL).unwrap();
     let names: Vec<&str> = config.arms.0.iter().map(|(name, _)| &**name).collect();
     assert_eq!(names, ["z", "b"]);
     let overrides = config.arms.0[0].1.overrides();
@@ -69,8 +69,8 @@ fn arms_keep_the_order_of_the_file_and_set_what_run_sets() {
 }
 
 #[test]
-fn what_makes_no_experiment_is_refused_by_its_key() {
-    for (from, to, said) in [
+fn invalid_experiments_are_refused_by_key() {
+    for (from, to, expected) in [
         ("seeds = [0, 1]", "seeds = []", "seeds is []"),
         ("seeds = [0, 1]", "seeds = [1, 1]", "seeds is [1, 1]"),
         ("baseline = \"b\"", "baseline = \"c\"", "baseline is c"),
@@ -114,9 +114,9 @@ fn what_makes_no_experiment_is_refused_by_its_key() {
             "teacher.label_tokens_per_s is 0",
         ),
     ] {
-        assert!(LEAST.contains(from));
-        let refused = refusal(&LEAST.replacen(from, to, 1));
-        assert!(refused.contains(said), "{refused}");
+        assert!(MINIMAL.contains(from));
+        let refused = refusal(&MINIMAL.replacen(from, to, 1));
+        assert!(refused.contains(expected), "{refused}");
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) struct Arm<'a> {
     /// Its colour and mark: 0 is the baseline.
     pub(super) slot: usize,
     /// By set.
-    pub(super) sets: Vec<OnSet>,
+    pub(super) sets: Vec<SetModels>,
     /// By seed: when decayed models become as good as the baseline's final model of the same seed, as a
     /// fraction of its steps.
     pub(super) reach: Vec<(u64, Reach)>,
@@ -27,7 +27,7 @@ pub(super) struct Arm<'a> {
 
 /// Final models of one arm on one set.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct OnSet {
+pub(super) struct SetModels {
     /// NLL, nats per token.
     pub(super) nll: Option<OverSeeds>,
     /// NLL minus that of the baseline of the same seed.
@@ -132,7 +132,7 @@ fn arm_of<'a>(results: &Results, data: &'a ArmResults, slot: usize) -> Arm<'a> {
     }
 }
 
-fn on_set(results: &Results, data: &ArmResults, set: usize) -> OnSet {
+fn on_set(results: &Results, data: &ArmResults, set: usize) -> SetModels {
     let scores = data
         .runs
         .iter()
@@ -140,7 +140,7 @@ fn on_set(results: &Results, data: &ArmResults, set: usize) -> OnSet {
         .filter_map(|branch| branch.scores.get(set));
     let n_buckets = scores.map(|score| score.buckets.len()).max().unwrap_or(0);
     let bucket_gap = |bucket: usize| results.bucket_difference(data, set, bucket);
-    OnSet {
+    SetModels {
         nll: results.nll(data, set, 1.0),
         gap: results.nll_difference(data, set, 1.0),
         bucket_gaps: (0..n_buckets).map(bucket_gap).collect(),

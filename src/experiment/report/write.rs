@@ -134,16 +134,16 @@ fn current_samples(
 
 /// The parts from labels and selection.
 #[derive(Default)]
-struct OfLabels {
+struct LabelParts {
     scores: Option<Figure>,
     teacher: Option<TeacherNotes>,
     passages: Vec<Passage>,
     facts: Vec<(String, String)>,
 }
 
-fn labels_of(inputs: &ReportInputs) -> Result<OfLabels, ReportError> {
+fn labels_of(inputs: &ReportInputs) -> Result<LabelParts, ReportError> {
     let shown = &inputs.shown;
-    let mut found = OfLabels::default();
+    let mut found = LabelParts::default();
     let path = shown.selection.as_deref();
     let selection = path.map(read_selection).transpose()?;
     if let Some(dir) = shown.scores.as_ref().or(shown.labels.as_ref()) {

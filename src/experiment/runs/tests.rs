@@ -23,8 +23,8 @@ fn runs_of_a_name_are_one_arm_and_the_first_arm_is_the_baseline() {
 }
 
 #[test]
-fn what_names_no_run_or_no_arm_is_refused() {
-    for (baseline, runs, said) in [
+fn unknown_runs_and_arms_are_refused() {
+    for (baseline, runs, expected) in [
         (None, &["llm"][..], "--runs is llm: expected ARM=DIR"),
         (None, &["=a"][..], "--runs is =a: expected ARM=DIR"),
         (None, &["llm="][..], "--runs is llm=: expected ARM=DIR"),
@@ -35,12 +35,12 @@ fn what_names_no_run_or_no_arm_is_refused() {
         ),
     ] {
         let error = config(baseline, runs).unwrap_err();
-        assert!(error.to_string().contains(said), "{error}");
+        assert!(error.to_string().contains(expected), "{error}");
     }
 }
 
 #[test]
-fn a_directory_that_is_no_run_is_refused() {
+fn a_directory_that_is_not_a_run_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let named = format!("llm={}", dir.path().display());
     let error = collect_runs(&config(None, &[&named]).unwrap()).unwrap_err();

@@ -17,7 +17,7 @@ fn close(got: f64, want: f64) {
 }
 
 #[test]
-fn a_spread_is_of_the_sample() {
+fn a_spread_is_the_sample_standard_deviation() {
     let spread = OverSeeds::of(vec![(0, 1.0), (1, 2.0), (2, 6.0)]).unwrap();
     assert_eq!((spread.mean, spread.min, spread.max), (3.0, 1.0, 6.0));
     close(spread.sd.unwrap(), 7.0_f64.sqrt());
@@ -37,7 +37,7 @@ fn a_curve_reaches_a_value_on_the_line_between_two_models() {
 }
 
 #[test]
-fn a_curve_may_be_there_from_the_start_or_never() {
+fn a_curve_may_reach_the_target_at_the_start_or_never() {
     let curve = [(0.5, 5.0), (1.0, 4.0)];
     assert_eq!(reach(&curve, 5.0), Reach::AtMost(0.5));
     assert_eq!(reach(&curve, 6.0), Reach::AtMost(0.5));
@@ -46,7 +46,7 @@ fn a_curve_may_be_there_from_the_start_or_never() {
 }
 
 #[test]
-fn of_a_curve_that_rises_again_the_first_crossing_counts() {
+fn the_first_crossing_of_a_nonmonotonic_curve_counts() {
     let curve = [(0.5, 5.0), (0.6, 3.0), (0.8, 6.0), (1.0, 3.0)];
     assert_eq!(reach(&curve, 4.0), Reach::At(0.55));
 }
@@ -130,7 +130,7 @@ fn a_model_is_charged_the_labels_that_its_steps_read() {
 }
 
 #[test]
-fn what_is_not_known_of_the_teacher_is_no_number() {
+fn unknown_teacher_costs_are_null() {
     let salt = labelled_arm("salt", vec![run(0, &[(10, 3.5)])]);
     let mut results = results(vec![baseline(), salt]);
     results.arms[1].label_seconds = None;
@@ -143,7 +143,7 @@ fn what_is_not_known_of_the_teacher_is_no_number() {
 }
 
 #[test]
-fn an_arm_that_one_seed_never_gets_there_with_has_no_mean() {
+fn an_arm_with_a_seed_that_never_reaches_the_target_has_no_mean() {
     let salt = arm(
         "salt",
         vec![run(0, &[(5, 3.9), (10, 3.5)]), run(1, &[(10, 4.3)])],

@@ -69,7 +69,7 @@ fn what_is_missing_is_shown_as_missing() {
 }
 
 #[test]
-fn an_arm_that_never_gets_there_is_shown_as_such() {
+fn an_arm_that_never_reaches_the_target_is_shown_as_never() {
     let mut results = two_arms();
     for run in &mut results.arms[1].runs {
         run.branches[1].scores[0].nll = 4.1;

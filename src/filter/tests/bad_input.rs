@@ -106,7 +106,7 @@ fn a_selection_of_a_document_that_is_not_there_is_refused() {
 }
 
 #[test]
-fn what_is_no_selection_of_documents_is_refused() {
+fn a_file_that_is_not_a_document_selection_is_refused() {
     let setup = setup();
     let mut request = setup.request(FilterOptions::default());
     request.selection = setup.path("nowhere.parquet");
@@ -165,7 +165,7 @@ fn another_format_than_that_of_tokenization_is_noticed() {
 }
 
 #[test]
-fn a_key_that_is_there_is_refused_where_it_is() {
+fn an_existing_key_is_refused_with_its_location() {
     let lines = "{\"text\":\"one\"}\n{\"text\":\"two\",\"w\":null}\n";
     let setup = Setup::new(&[("a.jsonl", lines.into())]);
     setup.select(|_| true);
@@ -185,7 +185,7 @@ fn a_key_that_is_there_is_refused_where_it_is() {
 }
 
 #[test]
-fn a_file_that_is_in_the_way_stays() {
+fn an_existing_file_is_not_overwritten() {
     let setup = setup();
     fs::create_dir(setup.path("out")).unwrap();
     fs::write(setup.path("out/b.jsonl"), "mine").unwrap();

@@ -201,7 +201,7 @@ fn long_lines_pass_whole_between_short_ones() {
 }
 
 #[test]
-fn a_file_of_which_nothing_is_kept_is_there_and_empty() {
+fn a_file_with_no_kept_lines_is_written_empty() {
     for (compression, name) in ALL {
         let text = b"{\"text\":\"one\"}\n";
         let other = ("b.jsonl", b"{\"text\":\"two\"}\n".to_vec());

@@ -114,7 +114,7 @@ fn a_disk_that_fails_at_any_operation_leaves_whole_files_and_the_next_run_finish
 }
 
 #[test]
-fn what_is_done_stays_and_what_was_taken_away_is_made_again() {
+fn finished_files_stay_and_removed_ones_are_written_again() {
     let setup = setup();
     let first = setup.filter(FilterOptions::default()).unwrap();
     let want = snapshot(&setup.path("out"));

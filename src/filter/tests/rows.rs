@@ -378,7 +378,7 @@ fn old_file() -> Vec<u8> {
 }
 
 #[test]
-fn types_that_arrow_would_write_otherwise_stay() {
+fn types_that_arrow_would_change_are_kept() {
     let setup = Setup::new(&[("old.parquet", old_file())]);
     setup.select(|doc_index| doc_index != 1);
     setup.filter(FilterOptions::default()).unwrap();

@@ -11,7 +11,7 @@ const DEFAULT_DRAWS: u32 = 50;
 impl LabelOptions {
     /// The named groups, or the default: a number of draws without named groups adds `samples` to
     /// it.
-    pub(super) fn asked_groups(&self) -> Vec<Group> {
+    pub(super) fn requested_groups(&self) -> Vec<Group> {
         self.groups.clone().unwrap_or_else(|| {
             let draws = self.samples.map(|_| Group::Samples);
             [Group::Stats, Group::Topk]

@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::{ConfigFileError, Layers, Typed};
 
-fn least() -> LabelOptions {
+fn minimal() -> LabelOptions {
     LabelOptions {
         teacher: Some("m.onnx".into()),
         tokens: Some("tokens".into()),
@@ -16,8 +16,8 @@ fn message(options: LabelOptions) -> String {
 }
 
 #[test]
-fn the_least_that_must_be_said_resolves_to_the_defaults() {
-    let config = least().resolve().unwrap();
+fn minimal_options_resolve_to_the_defaults() {
+    let config = minimal().resolve().unwrap();
     assert_eq!(
         (
             config.options.top_k,
@@ -126,7 +126,7 @@ fn paths_in_a_file_begin_at_the_file_and_typed_ones_where_the_program_does() {
 fn ranges_and_tasks_are_read_or_refused() {
     let range = |text: &str| LabelOptions {
         sequences: Some(text.into()),
-        ..least()
+        ..minimal()
     };
     assert_eq!(
         range("5..9").resolve().unwrap().range,
@@ -137,7 +137,7 @@ fn ranges_and_tasks_are_read_or_refused() {
     }
     let task = |text: &str| LabelOptions {
         task: Some(text.into()),
-        ..least()
+        ..minimal()
     };
     assert_eq!(
         task("2/4").resolve().unwrap().task,
@@ -162,34 +162,34 @@ fn impossible_values_are_refused_with_the_flag_named() {
     assert!(
         message(LabelOptions {
             seq_len: Some(0),
-            ..least()
+            ..minimal()
         })
         .contains("--seq-len")
     );
     assert!(
         message(LabelOptions {
             top_k: 0,
-            ..least()
+            ..minimal()
         })
         .contains("--top-k")
     );
     assert!(
         message(LabelOptions {
             teacher: None,
-            ..least()
+            ..minimal()
         })
         .contains("--teacher")
     );
     for bad in [0.0, 1.0, -1.0, f64::NAN, f64::INFINITY] {
         let options = LabelOptions {
             temperatures: vec![bad],
-            ..least()
+            ..minimal()
         };
         assert!(message(options).contains("--temperatures"));
     }
     let twice = LabelOptions {
         temperatures: vec![2.0, 2.0],
-        ..least()
+        ..minimal()
     };
     assert!(message(twice).contains("different"));
 }
@@ -198,7 +198,7 @@ fn impossible_values_are_refused_with_the_flag_named() {
 fn a_number_of_draws_asks_for_the_group_and_the_group_has_a_number() {
     let by_number = LabelOptions {
         samples: Some(20),
-        ..least()
+        ..minimal()
     };
     let config = by_number.resolve().unwrap();
     let all = [Group::Scores, Group::Stats, Group::Topk, Group::Samples];
@@ -209,12 +209,12 @@ fn a_number_of_draws_asks_for_the_group_and_the_group_has_a_number() {
         groups: Some(vec![Group::Samples]),
         samples_tau: Some(2.0),
         samples_seed: Some(9),
-        ..least()
+        ..minimal()
     };
     let config = by_group.resolve().unwrap();
     assert_eq!(config.groups, [Group::Scores, Group::Samples]);
     assert_eq!(config.sampling, sampling(50, 2.0, 9));
-    assert_eq!(least().resolve().unwrap().sampling, None);
+    assert_eq!(minimal().resolve().unwrap().sampling, None);
 }
 
 #[test]
@@ -234,7 +234,7 @@ fn settings_of_draws_without_the_group_and_impossible_ones_are_refused_by_name()
     {
         let mut options = LabelOptions {
             groups: Some(vec![Group::Stats, Group::Topk]),
-            ..least()
+            ..minimal()
         };
         set(&mut options);
         let message = message(options);
@@ -246,13 +246,13 @@ fn settings_of_draws_without_the_group_and_impossible_ones_are_refused_by_name()
     // Only the number of draws requests the group.
     let seed_alone = LabelOptions {
         samples_seed: Some(7),
-        ..least()
+        ..minimal()
     };
     assert!(message(seed_alone).contains("--samples-seed"));
     for n in [0, 65_536] {
         let options = LabelOptions {
             samples: Some(n),
-            ..least()
+            ..minimal()
         };
         assert!(message(options).contains("--samples is"), "{n}");
     }
@@ -260,7 +260,7 @@ fn settings_of_draws_without_the_group_and_impossible_ones_are_refused_by_name()
         let options = LabelOptions {
             samples: Some(5),
             samples_tau: Some(tau),
-            ..least()
+            ..minimal()
         };
         assert!(message(options).contains("--samples-tau"), "{tau}");
     }

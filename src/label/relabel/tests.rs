@@ -37,7 +37,7 @@ fn compare(stored: PositionSignals, fresh: PositionSignals) -> RelabelReport {
 }
 
 #[test]
-fn what_is_equal_up_to_float_noise_and_rounding_is_no_finding() {
+fn differences_within_noise_and_rounding_are_not_findings() {
     let noisy = signals(&[3, 1], &[-0.5, -2.0 - 2.0 * f32::from(half::f16::EPSILON)]);
     let report = compare(signals(&[3, 1], &[-0.500_05, -2.0]), noisy);
     assert_eq!((report.n_findings, report.n_tied_ids), (0, 0));
@@ -60,7 +60,7 @@ fn ids_may_change_places_only_where_they_tie() {
 }
 
 #[test]
-fn every_kind_of_value_that_is_off_is_named() {
+fn every_kind_of_wrong_value_is_named() {
     let good = || signals(&[3, 1], &[-0.5, -2.0]);
     let off = [
         (
@@ -100,7 +100,7 @@ fn every_kind_of_value_that_is_off_is_named() {
 }
 
 #[test]
-fn findings_past_the_listed_ones_are_counted() {
+fn findings_beyond_the_listed_ones_are_counted() {
     let n = MAX_LISTED + 5;
     let many = |value| PositionSignals {
         entropy_t: vec![value; n],

@@ -58,9 +58,9 @@ fn slurms_arrays_number_their_tasks_from_the_least_id() {
     let without_step = &array("3", "0", "3", "4", "1")[..4];
     assert_eq!(task(without_step), (3, 4));
     let choice = auto_of(None, &array("3", "0", "63", "64", "1")).unwrap();
-    let said = choice.said_by.unwrap();
-    assert!(said.contains("Slurm"), "{said}");
-    assert!(said.contains("SLURM_ARRAY_TASK_ID=3"), "{said}");
+    let message = choice.source.unwrap();
+    assert!(message.contains("Slurm"), "{message}");
+    assert!(message.contains("SLURM_ARRAY_TASK_ID=3"), "{message}");
 }
 
 #[test]
@@ -112,10 +112,10 @@ fn every_other_engine_gives_a_number_and_how_many_there_are() {
     let kubernetes = [("JOB_COMPLETION_INDEX", "5")];
     let choice = auto_of(Some(64), &kubernetes).unwrap();
     assert_eq!((choice.task.index, choice.task.count), (5, 64));
-    let said = choice.said_by.unwrap();
+    let message = choice.source.unwrap();
     assert!(
-        said.contains("JOB_COMPLETION_INDEX=5, --tasks=64"),
-        "{said}"
+        message.contains("JOB_COMPLETION_INDEX=5, --tasks=64"),
+        "{message}"
     );
     let message = refused(None, &kubernetes);
     assert!(message.contains("--tasks N"), "{message}");
@@ -124,7 +124,7 @@ fn every_other_engine_gives_a_number_and_how_many_there_are() {
 }
 
 #[test]
-fn half_a_pair_is_refused_or_says_nothing() {
+fn an_incomplete_pair_of_variables_is_refused_or_ignored() {
     let message = refused(None, &[("RANK", "1")]);
     assert!(message.contains("WORLD_SIZE as well as RANK"), "{message}");
     assert!(refused(None, &[("SKYPILOT_JOB_RANK", "1")]).contains("SKYPILOT_NUM_JOBS"));
@@ -160,7 +160,7 @@ fn an_engine_of_one_process_gives_way_and_two_of_several_must_agree() {
     let same = [("RANK", "2"), ("WORLD_SIZE", "8")];
     let choice = auto_of(None, &[same, sky].concat()).unwrap();
     assert_eq!(choice.task, Task { index: 2, count: 8 });
-    assert!(choice.said_by.unwrap().contains(" and "));
+    assert!(choice.source.unwrap().contains(" and "));
     let other = [("RANK", "3"), ("WORLD_SIZE", "8")];
     let message = refused(None, &[other, sky].concat());
     assert!(message.contains("SKYPILOT_JOB_RANK=2"), "{message}");
@@ -170,7 +170,7 @@ fn an_engine_of_one_process_gives_way_and_two_of_several_must_agree() {
 }
 
 #[test]
-fn values_that_cannot_be_are_refused_by_name() {
+fn impossible_values_are_refused_by_name() {
     for (name, others) in [
         ("RANK", &[("WORLD_SIZE", "4")][..]),
         ("WORLD_SIZE", &[("RANK", "0")]),
@@ -206,7 +206,7 @@ fn values_that_cannot_be_are_refused_by_name() {
 }
 
 #[test]
-fn a_number_of_tasks_beside_the_engines_own_is_the_same_or_refused() {
+fn a_number_of_tasks_that_contradicts_the_engine_is_refused() {
     let ranks = [("RANK", "1"), ("WORLD_SIZE", "4")];
     assert!(auto_of(Some(4), &ranks).is_ok());
     let message = refused(Some(8), &ranks);
@@ -219,7 +219,7 @@ fn a_typed_task_looks_at_no_environment() {
     let unasked = |_: &str| -> Option<String> { panic!("looked") };
     let typed = choose(Some("2/4"), None, &unasked).unwrap();
     assert_eq!(
-        (typed.task, typed.said_by),
+        (typed.task, typed.source),
         (Task { index: 2, count: 4 }, None)
     );
     assert_eq!(choose(None, None, &unasked).unwrap().task, Task::WHOLE);

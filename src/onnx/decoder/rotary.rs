@@ -154,7 +154,7 @@ impl Emitter<'_> {
         let half = (rotation.n_rotated / 2) as i64;
         if rotation.pairing == RotaryPairing::Halves {
             let halves = self.model.node_with_outputs("", "Split", &[x], &axis, 2);
-            let (first, second) = self.turned(&halves[0], &halves[1], rotation);
+            let (first, second) = self.rotated_halves(&halves[0], &halves[1], rotation);
             return self.model.concat(&[&first, &second], -1);
         }
         let pairs = self.model.reshape(x, &[0, 0, -1, half, 2]);
@@ -163,14 +163,14 @@ impl Emitter<'_> {
             .node_with_outputs("", "Split", &[&pairs], &axis, 2);
         let mut flat = |x: &Edge| self.model.reshape(x, &[0, 0, -1, half]);
         let (x1, x2) = (flat(&pairs[0]), flat(&pairs[1]));
-        let (first, second) = self.turned(&x1, &x2, rotation);
+        let (first, second) = self.rotated_halves(&x1, &x2, rotation);
         let mut column = |x: &Edge| self.model.unsqueeze(x, &[4]);
         let (first, second) = (column(&first), column(&second));
         let pairs = self.model.concat(&[&first, &second], -1);
         self.model.reshape(&pairs, &[0, 0, -1, 2 * half])
     }
 
-    fn turned(&mut self, x1: &Edge, x2: &Edge, rotation: &Rotation) -> (Edge, Edge) {
+    fn rotated_halves(&mut self, x1: &Edge, x2: &Edge, rotation: &Rotation) -> (Edge, Edge) {
         let (a, b) = (
             self.model.mul(x1, &rotation.cos),
             self.model.mul(x2, &rotation.sin),

@@ -10,7 +10,7 @@ use crate::onnx::wire::{put_bytes, put_message};
 const AXES_AS_INPUT_OPSET: i64 = 13;
 
 /// Below this, e^d is 0 in f32 (the smallest positive value is e^-103.3), and so is d e^d.
-const LEAST_EXPONENT: f32 = -104.0;
+const MIN_EXPONENT: f32 = -104.0;
 
 /// A graph to append.
 pub(super) struct HeadGraph {
@@ -117,9 +117,9 @@ impl HeadGraph {
     fn sums(&mut self, others: &str) {
         let exp = self.node("Exp", "exp", &[others], &[]);
         self.sum("other_sum", &exp);
-        let least = self.constant_f32("least_exponent", LEAST_EXPONENT);
+        let min_exponent = self.constant_f32("least_exponent", MIN_EXPONENT);
         let zero = self.constant_f32("zero", 0.0);
-        let vanishes = self.node("Less", "vanishes", &[others, &least], &[]);
+        let vanishes = self.node("Less", "vanishes", &[others, &min_exponent], &[]);
         let finite = self.node("Where", "finite", &[&vanishes, &zero, others], &[]);
         let weighted = self.node("Mul", "weighted", &[&exp, &finite], &[]);
         self.sum("other_weighted_sum", &weighted);

@@ -52,7 +52,7 @@ fn tensors_that_are_missing_foreign_or_of_another_shape_are_named() {
 }
 
 #[test]
-fn a_tensor_too_many_is_told_with_what_it_is_of() {
+fn an_unexpected_tensor_is_reported_with_its_meaning() {
     for (other, reason) in [
         ("model.layers.2.input_layernorm.weight", "LlamaForCausalLM"),
         ("model.layers.1.mlp.up_proj.weight_scale", "not quantized"),
@@ -159,7 +159,7 @@ fn an_index_and_its_shards_have_to_agree() {
 }
 
 #[test]
-fn other_formats_are_told_how_to_become_this_one() {
+fn other_formats_are_refused_with_a_conversion_command() {
     for (name, remedy) in [
         ("pytorch_model.bin", "save_pretrained"),
         ("pytorch_model.bin.index.json", "save_pretrained"),
@@ -184,7 +184,7 @@ fn an_adapter_is_no_checkpoint() {
 }
 
 #[test]
-fn what_is_no_directory_of_a_model_is_told_so() {
+fn a_path_that_is_not_a_model_directory_is_refused() {
     let copy = Copy::of("llama");
     let file = Checkpoint::open(&copy.path("model.safetensors")).unwrap_err();
     assert!(file.to_string().contains("give the directory"), "{file}");
@@ -195,7 +195,7 @@ fn what_is_no_directory_of_a_model_is_told_so() {
 }
 
 #[test]
-fn weights_of_the_makers_own_names_beside_the_usual_ones_are_left_alone_aloud() {
+fn extra_weights_under_vendor_names_are_ignored_with_a_note() {
     let copy = Copy::of("llama");
     std::fs::write(copy.path("consolidated.safetensors"), "x").unwrap();
     std::fs::write(copy.path("tokenizer.json"), "{}").unwrap();

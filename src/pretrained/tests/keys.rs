@@ -77,7 +77,7 @@ fn a_key_that_changes_numbers_is_read_or_refused_by_name() {
 }
 
 #[test]
-fn a_family_that_is_not_there_is_told_the_list_and_the_reason() {
+fn an_unsupported_family_is_refused_with_the_list_and_the_reason() {
     let cases = [
         (
             json!({ "model_type": "bert", "architectures": ["BertForMaskedLM"] }),

@@ -186,13 +186,13 @@ fn phi3_without_its_original_length_has_that_of_transformers() {
         .into_iter()
         .find(|(name, _)| *name == "Phi-4-mini-instruct")
         .unwrap();
-    let said = described(&config);
+    let description = described(&config);
     let key = "original_max_position_embeddings";
     assert_eq!(
         config.as_object_mut().unwrap().remove(key),
         Some(json!(4096))
     );
-    assert_eq!(described(&config), said);
+    assert_eq!(described(&config), description);
 }
 
 #[test]

@@ -110,7 +110,7 @@ fn open_minus<'a>(
 
 /// Refuses a tokenizer that loses text: its model predicts less than another one does.
 fn check_spelled(labels: &LabelSet, index: &DocumentsIndex) -> Result<(), SelectError> {
-    match index.spelling.filter(CorpusSpelling::loses_most) {
+    match index.spelling.filter(CorpusSpelling::is_mostly_lossy) {
         None => Ok(()),
         Some(spelling) => Err(SelectError::LosesText {
             labels: labels.dir.clone(),

@@ -5,7 +5,7 @@ use super::record::{NO_RANK, Ranked};
 use super::rows::Source;
 use super::summary::{DocumentExample, DocumentSummary, LeftOut, SourceSummary};
 use crate::select::SelectError;
-use crate::select::examples::Least;
+use crate::select::examples::Smallest;
 use crate::select::histogram::ScoreHistogram;
 use crate::select::output::check_replaceable;
 use crate::select::policy::{Amount, Order, is_above_floor, limits, middle_rank};
@@ -215,10 +215,11 @@ impl Job<'_> {
             let mut row = row?;
             row.rank = places.next_of(row.group);
             let group = read.groups.get(row.group);
-            let (n_most, n_most_tokens) = limits(self.policy.amount, group.n_documents);
+            let (max_documents, max_tokens) = limits(self.policy.amount, group.n_documents);
             let n_tokens = group.n_tokens_kept.saturating_add(row.n_tokens);
             // After the first that exceeds the amount, no more of the group are kept.
-            row.kept = row.rank == group.n_kept && row.rank < n_most && n_tokens <= n_most_tokens;
+            row.kept =
+                row.rank == group.n_kept && row.rank < max_documents && n_tokens <= max_tokens;
             if row.kept {
                 group.n_kept += 1;
                 group.n_tokens_kept = n_tokens;
@@ -256,7 +257,7 @@ impl Job<'_> {
         let head = self.head(&read, &placed, minus);
         let mut writer = DocumentSelectionWriter::create(self.output, partial, &head)?;
         let mut scores = ScoreHistogram::new(read.range.0, read.range.1);
-        let (mut lowest, mut highest) = (Least::new(N_EXAMPLES), Least::new(N_EXAMPLES));
+        let (mut lowest, mut highest) = (Smallest::new(N_EXAMPLES), Smallest::new(N_EXAMPLES));
         let places = placed.by_doc_index.into_sorted()?;
         for (document, place) in self.source.rows()?.zip(places) {
             let (document, place) = (document?, place?);

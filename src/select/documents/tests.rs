@@ -366,7 +366,7 @@ fn a_tokenizer_that_loses_text_is_not_compared_with_another() {
 }
 
 #[test]
-fn what_cannot_be_joined_is_said() {
+fn unjoinable_labels_are_refused() {
     let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let ours = labelled(a.path(), plan(), Some(whole(&plan())));
     let by_text = DocumentPolicy {
@@ -415,7 +415,7 @@ fn labels_of_one_corpus_are_joined_by_number_without_ids() {
 }
 
 #[test]
-fn what_is_not_known_or_not_there_is_refused() {
+fn unknown_and_missing_documents_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let labels = labelled(dir.path(), plan(), None);
     let says = |policy: &DocumentPolicy| selected(&labels, None, policy).unwrap_err().to_string();
@@ -446,7 +446,7 @@ fn what_is_not_known_or_not_there_is_refused() {
 }
 
 #[test]
-fn an_output_that_is_something_else_stays() {
+fn an_output_of_another_kind_is_not_overwritten() {
     let dir = tempfile::tempdir().unwrap();
     let labels = labelled(&dir.path().join("labels"), plan(), None);
     let output = dir.path().join("notes.parquet");

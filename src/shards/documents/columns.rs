@@ -134,14 +134,14 @@ fn check(row: &DocumentRow) -> Result<(), String> {
         let Some(value) = row.score(score) else {
             continue;
         };
-        let (least, most) = match score {
+        let (min, max) = match score {
             DocumentScore::LearnableFraction | DocumentScore::MeanTopkMass => (0.0, 1.0 + 1e-6),
             // f32 arithmetic may leave a log-probability a little above 0.
             DocumentScore::NllSum => (-1e-4 * row.n_targets as f64, f64::MAX),
             DocumentScore::BitsPerByte => (f64::MIN, f64::MAX),
             _ => (-1e-4, f64::MAX),
         };
-        if !(least..=most).contains(&value) {
+        if !(min..=max).contains(&value) {
             let name = score.name();
             return Err(format!("{name} of document {doc} is {value}"));
         }

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_told_is_absent() {
+    fn unknown_values_are_absent() {
         let sums = TargetSums {
             n_targets: 4,
             n_learnable: 0,

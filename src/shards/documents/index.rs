@@ -56,7 +56,7 @@ pub struct CorpusSpelling {
 
 impl CorpusSpelling {
     /// Whether most documents lose something, so that the total bits per byte are no measure of the text.
-    pub fn loses_most(&self) -> bool {
+    pub fn is_mostly_lossy(&self) -> bool {
         self.n_not_spelled > self.n_documents / 2
     }
 
@@ -96,7 +96,7 @@ impl DocumentsIndex {
     /// It is damaged, or of a later format.
     pub fn read(dir: &Path) -> Result<Option<Self>, ShardsError> {
         let path = Self::path(dir);
-        let Some(bytes) = json::read_if_there(&path)? else {
+        let Some(bytes) = json::read_if_exists(&path)? else {
             return Ok(None);
         };
         let fault = |reason| ShardsError::Documents {

@@ -107,9 +107,9 @@ fn what_the_corpus_knows_of_a_document_goes_with_it() {
         assert_eq!(row.n_bytes, Some(entry.n_bytes));
     }
     let of = |doc_index: u64| rows.iter().find(|row| row.doc_index == doc_index).unwrap();
-    let nats_a_byte = sums[&20].nll / known[20].n_bytes as f64;
+    let nats_per_byte = sums[&20].nll / known[20].n_bytes as f64;
     let bits = of(20).score(DocumentScore::BitsPerByte).unwrap();
-    assert!((bits - nats_a_byte / 2f64.ln()).abs() < 1e-12);
+    assert!((bits - nats_per_byte / 2f64.ln()).abs() < 1e-12);
     assert_eq!(of(21).score(DocumentScore::BitsPerByte), None);
     let whole = rows
         .iter()

@@ -77,8 +77,8 @@ where
     set.finished_manifest()?;
     let spelling = listed.as_ref().and_then(|listed| listed.spelling);
     let start = start_index(set, listed.is_some(), spelling)?;
-    if let Some(there) = same_documents(set, &start)? {
-        return Ok(DocumentsOutcome::Written(Box::new(there)));
+    if let Some(existing) = same_documents(set, &start)? {
+        return Ok(DocumentsOutcome::Written(Box::new(existing)));
     }
     // It is of other shards: a concurrent reader would get their sums.
     remove_index(&set.dir)?;
@@ -123,20 +123,22 @@ fn same_documents(
     set: &LabelSet,
     start: &DocumentsIndex,
 ) -> Result<Option<DocumentsIndex>, ShardsError> {
-    let there = match DocumentsIndex::read(&set.dir) {
-        Ok(there) => there,
+    let existing = match DocumentsIndex::read(&set.dir) {
+        Ok(existing) => existing,
         // It will be rewritten.
         Err(ShardsError::Documents { .. }) => None,
         Err(error) => return Err(error),
     };
-    let Some(there) = there else { return Ok(None) };
-    let is_same = there.manifest_blake3 == start.manifest_blake3
-        && there.labels_fingerprint == start.labels_fingerprint
-        && (there.has_sources || !start.has_sources)
-        && (there.spelling == start.spelling || start.spelling.is_none());
-    let mut files = there.parts.iter().map(|part| &part.file);
+    let Some(existing) = existing else {
+        return Ok(None);
+    };
+    let is_same = existing.manifest_blake3 == start.manifest_blake3
+        && existing.labels_fingerprint == start.labels_fingerprint
+        && (existing.has_sources || !start.has_sources)
+        && (existing.spelling == start.spelling || start.spelling.is_none());
+    let mut files = existing.parts.iter().map(|part| &part.file);
     let is_whole = files.all(|file| crate::shards::sidecar::check_file(&set.dir, file).is_ok());
-    Ok(Some(there).filter(|_| is_same && is_whole))
+    Ok(Some(existing).filter(|_| is_same && is_whole))
 }
 
 fn remove_index(dir: &Path) -> Result<(), ShardsError> {

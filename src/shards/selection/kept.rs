@@ -78,7 +78,7 @@ pub(in crate::shards) fn attach(
     let range = range.start..range.end;
     let kept = match known {
         Some(kept) => kept,
-        None if !storage::is_there(&path)? => {
+        None if !storage::exists(&path)? => {
             let reason =
                 "it is missing, but the plan labels the sequences that it keeps (restore it)";
             return Err(fault(&path, reason.to_owned()));

@@ -20,7 +20,7 @@ pub fn labels_fingerprint(set: &LabelSet) -> String {
 /// Whether the selection at `path` defines which sequences the labels in its directory cover.
 pub fn is_of_labels(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == SELECTION_NAME)
-        && storage::is_there(&path.with_file_name(plan_name(0))).unwrap_or(true)
+        && storage::exists(&path.with_file_name(plan_name(0))).unwrap_or(true)
 }
 
 /// The origin of a selection, relative to the labels it is used with.

@@ -83,9 +83,9 @@ impl Counted {
             (N_KEPT_KEY, "kept sequences", self.n_kept),
         ] {
             match head.get(key) {
-                Some(said) if said != got.to_string() => {
+                Some(recorded) if recorded != got.to_string() => {
                     let reason = format!(
-                        "it has {got} {what}, but its metadata says {said} ({key}), so it was edited after `saltworks select` wrote it (to use your own choice, write it without the metadata saltworks.*; in pyarrow, replace_schema_metadata(None))"
+                        "it has {got} {what}, but its metadata says {recorded} ({key}), so it was edited after `saltworks select` wrote it (to use your own choice, write it without the metadata saltworks.*; in pyarrow, replace_schema_metadata(None))"
                     );
                     return Err(fault(path, reason));
                 }

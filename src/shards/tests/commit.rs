@@ -106,7 +106,7 @@ fn other_bytes_under_the_same_name_are_refused_and_stay() {
 }
 
 #[test]
-fn half_a_file_that_no_sidecar_claims_gives_way() {
+fn a_partial_file_without_a_sidecar_is_replaced() {
     let plan = small_plan();
     let dir = tempfile::tempdir().unwrap();
     write_shard(dir.path(), &plan, 0).unwrap();

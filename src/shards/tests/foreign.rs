@@ -76,7 +76,7 @@ fn with_column(batch: &RecordBatch, name: &str, column: Option<(Field, ArrayRef)
 }
 
 #[test]
-fn an_unknown_column_another_order_and_other_encodings_are_no_matter() {
+fn unknown_columns_other_orders_and_other_encodings_are_accepted() {
     let decoded = decoded();
     let bytes = decoded.write(|batch| {
         let seq_ids = batch.column_by_name("seq_id").unwrap().clone();

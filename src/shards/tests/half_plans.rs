@@ -2,7 +2,7 @@
 
 use crate::shards::testing::{plan, with_targets, write_shard};
 use crate::shards::*;
-use crate::storage::{Lacks, on_filesystem};
+use crate::storage::{Unsupported, on_filesystem};
 use std::fs::OpenOptions;
 use std::path::Path;
 use std::sync::Barrier;
@@ -39,7 +39,7 @@ fn half_a_plan_without_shards_gives_way() {
         ));
         assert_eq!(std::fs::read(dir.path().join("plan.json")).unwrap(), half);
         let create = || LabelSet::create_or_match(dir.path(), &small_plan(), None).unwrap();
-        let opened = on_filesystem(Lacks::LinksAndExclusiveRenames, create);
+        let opened = on_filesystem(Unsupported::LinksAndExclusiveRenames, create);
         assert_eq!(opened.outcome, Outcome::Created);
         assert_eq!(std::fs::read(dir.path().join("plan.json")).unwrap(), whole);
     }
@@ -85,14 +85,14 @@ fn half_the_plan_of_an_extension_gives_way_and_the_finished_segment_stays() {
 
 #[test]
 fn tasks_that_start_beside_half_a_plan_agree_on_one() {
-    for lacks in [Lacks::Nothing, Lacks::LinksAndExclusiveRenames] {
+    for unsupported in [Unsupported::Nothing, Unsupported::LinksAndExclusiveRenames] {
         for _ in 0..10 {
             let dir = tempfile::tempdir().unwrap();
             put(dir.path(), "plan.json", &small_plan().to_json()[..200]);
             let barrier = Barrier::new(4);
             let start = || {
                 barrier.wait();
-                on_filesystem(lacks, || {
+                on_filesystem(unsupported, || {
                     LabelSet::create_or_match(dir.path(), &small_plan(), None)
                 })
             };

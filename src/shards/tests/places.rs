@@ -28,11 +28,11 @@ fn a_file_where_a_directory_is_wanted_is_called_what_it_is_and_its_directory_nam
         ("README.md", "is a file"),
     ] {
         let message = refusal(&labels.join(name));
-        let said = format!("{name} {kind}, expected a directory of labels: {home}");
-        assert!(message.contains(&said), "{message}");
+        let expected = format!("{name} {kind}, expected a directory of labels: {home}");
+        assert!(message.contains(&expected), "{message}");
         // Paths through it, too.
         let message = refusal(&labels.join(name).join("labels"));
-        assert!(message.contains(&said), "{message}");
+        assert!(message.contains(&expected), "{message}");
         let error = LabelSet::create_or_match(&labels.join(name), &with_targets(plan()), None);
         assert!(matches!(error, Err(ShardsError::NotADirectory { .. })));
     }
@@ -67,8 +67,8 @@ fn a_folder_of_labels_names_the_labels() {
     write_set(dir.path(), &with_targets(plan()));
     for folder in ["scores", "positions"] {
         let message = refusal(&dir.path().join(folder));
-        let said = format!("it is part of {}", dir.path().display());
-        assert!(message.contains(&said), "{message}");
+        let expected = format!("it is part of {}", dir.path().display());
+        assert!(message.contains(&expected), "{message}");
     }
     let message = refusal(&dir.path().join("none"));
     assert!(message.contains("none does not exist"), "{message}");

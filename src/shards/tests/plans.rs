@@ -50,8 +50,8 @@ fn a_later_format_and_an_unknown_feature_are_refused_before_anything_else() {
     assert!(matches!(error, ShardsError::Json { .. }));
 }
 
-type ChangeOf<P> = (&'static str, fn(&mut P));
-type Change = ChangeOf<Plan>;
+type Edit<P> = (&'static str, fn(&mut P));
+type Change = Edit<Plan>;
 
 #[test]
 fn every_kind_of_difference_is_named_and_who_made_the_plan_is_none() {
@@ -86,7 +86,7 @@ fn every_kind_of_difference_is_named_and_who_made_the_plan_is_none() {
 #[test]
 fn every_setting_of_the_draws_is_part_of_the_plan() {
     let ours = with_targets(plan_with_samples());
-    let changes: [ChangeOf<PlanSamples>; 3] = [
+    let changes: [Edit<PlanSamples>; 3] = [
         ("signals.samples.n_draws", |s| s.n_draws += 1),
         ("signals.samples.tau", |s| s.tau = 0.7),
         ("signals.samples.seed", |s| s.seed = u64::MAX),
@@ -106,7 +106,7 @@ fn draws_that_cannot_be_are_refused_by_field() {
     fn samples(plan: &mut Plan) -> &mut PlanSamples {
         plan.signals.samples.as_mut().unwrap()
     }
-    let changes: [ChangeOf<Plan>; 8] = [
+    let changes: [Edit<Plan>; 8] = [
         ("signals.samples", |p| p.signals.samples = None),
         ("signals.samples", |p| p.signals.groups.truncate(3)),
         ("required_features", |p| p.required_features.clear()),
@@ -235,7 +235,7 @@ fn a_finished_set_is_extended_by_another_range_and_not_before() {
 }
 
 #[test]
-fn of_a_directory_without_a_plan_it_is_said_what_it_has() {
+fn a_directory_without_a_plan_is_refused_with_its_contents() {
     let dir = tempfile::tempdir().unwrap();
     let refused = |dir: &Path| {
         let error = LabelSet::open(dir).unwrap_err();

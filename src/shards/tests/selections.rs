@@ -80,7 +80,7 @@ fn any_integer_is_a_seq_id_and_without_kept_all_rows_are() {
 }
 
 #[test]
-fn what_is_no_number_of_a_sequence_is_refused_by_name_and_row() {
+fn an_invalid_sequence_number_is_refused_by_name_and_row() {
     for (columns, words) in [
         (
             vec![ids(Int64Array::from(vec![3, -1]))],
@@ -158,8 +158,8 @@ fn a_selection_that_was_edited_under_its_metadata_is_refused() {
         write(&path, &columns, metadata);
         Selection::read(&path, 100)
     };
-    let said = [("saltworks.n_rows", "2"), ("saltworks.n_kept", "1")];
-    assert_eq!(read(&said).unwrap().kept.len(), 1);
+    let metadata = [("saltworks.n_rows", "2"), ("saltworks.n_kept", "1")];
+    assert_eq!(read(&metadata).unwrap().kept.len(), 1);
     for (key, value) in [("saltworks.n_rows", "3"), ("saltworks.n_kept", "2")] {
         let message = read(&[(key, value)]).unwrap_err().to_string();
         assert!(message.contains("it was edited after"), "{message}");

@@ -100,7 +100,7 @@ fn whatever_fails_nothing_is_lost_and_the_same_work_finishes() {
 }
 
 #[test]
-fn a_read_that_fails_is_no_damage() {
+fn a_failed_read_is_not_damage() {
     let (url, _, below) = install_faulty("shards-reads", Fault::Cut, 1, u64::MAX);
     let sound = storage::install_store("shards-reads-below", below).join("labels");
     label(&sound).unwrap();

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 /// Probability by which a cumulative sum of f32 terms may be off: terms have a relative error of
 /// 3e-7, and a block's are added in f32.
-const CUMULATED_TOLERANCE: f64 = 2e-6;
+const CUMULATIVE_TOLERANCE: f64 = 2e-6;
 
 fn sampler(n_draws: u16, tau: f64, seed: u64) -> Sampler {
     Sampler::new(Sampling { n_draws, tau, seed })
@@ -53,12 +53,12 @@ proptest! {
         let mut sampler = sampler(50, tau, seed);
         let drawn = draw(&mut sampler, &row, DrawKey { seq_id, position });
         prop_assert_eq!(drawn.len(), 50);
-        let cumulated = Reference::of(&row).cumulated(tau);
+        let cumulative = Reference::of(&row).cumulative(tau);
         for (&u, &id) in sampler.uniforms.iter().zip(&drawn) {
             let id = id as usize;
-            let below = if id == 0 { 0.0 } else { cumulated[id - 1] };
+            let below = if id == 0 { 0.0 } else { cumulative[id - 1] };
             prop_assert!(row[id] > f32::NEG_INFINITY);
-            prop_assert!(u >= below - CUMULATED_TOLERANCE && u < cumulated[id] + CUMULATED_TOLERANCE);
+            prop_assert!(u >= below - CUMULATIVE_TOLERANCE && u < cumulative[id] + CUMULATIVE_TOLERANCE);
         }
     }
 }

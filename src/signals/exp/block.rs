@@ -66,20 +66,20 @@ pub(in crate::signals) struct Ahead {
     /// Address of the first. It may be beyond all logits: a prefetch never faults.
     address: usize,
     /// Bytes of a block's logits; 0 if nothing comes next.
-    bytes_a_block: usize,
+    bytes_per_block: usize,
 }
 
 impl Ahead {
     pub(in crate::signals) const NOTHING: Self = Self {
         address: 0,
-        bytes_a_block: 0,
+        bytes_per_block: 0,
     };
 
     /// The logits that follow `row`.
     pub(in crate::signals) fn behind<T>(row: &[T]) -> Self {
         Self {
             address: row.as_ptr_range().end.addr(),
-            bytes_a_block: size_of::<T>() * BLOCK,
+            bytes_per_block: size_of::<T>() * BLOCK,
         }
     }
 
@@ -87,8 +87,8 @@ impl Ahead {
     #[inline(always)]
     pub(super) fn lines_of(self, block_idx: usize) -> impl Iterator<Item = usize> {
         const LINE_BYTES: usize = 64;
-        let first = self.address.wrapping_add(block_idx * self.bytes_a_block);
-        (0..self.bytes_a_block)
+        let first = self.address.wrapping_add(block_idx * self.bytes_per_block);
+        (0..self.bytes_per_block)
             .step_by(LINE_BYTES)
             .map(move |offset| first.wrapping_add(offset))
     }

@@ -1,7 +1,7 @@
 //! Repositories of the hub, in the cache shared with the hub's own tools.
 
 use super::contents::Contents;
-use super::disk::{Whole, list_below, make_dirs, read_if_there};
+use super::disk::{AtomicFile, list_below, make_dirs, read_if_exists};
 use super::fault::{absent, of_fault};
 use super::http;
 use super::listing::Sibling;
@@ -173,7 +173,7 @@ impl Hub {
         }
         if commit != url.revision {
             let refs = self.folder(&url).join("refs").join(&url.revision);
-            let mut whole = Whole::begin(&refs)?;
+            let mut whole = AtomicFile::begin(&refs)?;
             whole.write(commit.as_bytes())?;
             whole.publish()?;
         }
@@ -191,7 +191,7 @@ impl Hub {
             true => url.revision.clone(),
             false => {
                 let refs = self.folder(url).join("refs").join(&url.revision);
-                let known = read_if_there(&refs)?.ok_or_else(|| self.not_cached(url))?;
+                let known = read_if_exists(&refs)?.ok_or_else(|| self.not_cached(url))?;
                 String::from_utf8_lossy(&known).trim().to_owned()
             }
         };
@@ -267,7 +267,7 @@ impl Hub {
             n_done: 0,
         };
         tell(&progress);
-        let mut whole = Whole::begin(blob)?;
+        let mut whole = AtomicFile::begin(blob)?;
         http::download(&self.settings, url, contents, |block| {
             whole.write(block)?;
             progress.n_done += block.len() as u64;
@@ -326,15 +326,15 @@ fn entry(name: &str, file: Option<&RepoFile>) -> Entry {
 fn listed(sibling: Sibling, commit: &str) -> (String, RepoFile) {
     let name = sibling.rfilename;
     let sha256 = sibling.lfs.and_then(|lfs| lfs.sha256);
-    let untold = || {
+    let unlisted = || {
         let hash = blake3::hash(format!("{commit}/{name}").as_bytes());
-        Contents::Untold(hash.to_hex()[..40].to_owned())
+        Contents::Unlisted(hash.to_hex()[..40].to_owned())
     };
     // These become names in the cache, so only a valid hash is accepted.
     let contents = match (sha256, sibling.blob_id, sibling.size) {
         (Some(hash), ..) if is_hex(&hash, 64) => Contents::Large(hash),
         (None, Some(hash), Some(n_bytes)) if is_hex(&hash, 40) => Contents::Git(hash, n_bytes),
-        _ => untold(),
+        _ => unlisted(),
     };
     let (n_bytes, contents) = (sibling.size, Some(contents));
     (name, RepoFile { n_bytes, contents })

@@ -8,14 +8,14 @@ pub(super) enum Contents {
     /// SHA-1 of git's blob of a small file, 40 hex digits: over `blob SIZE`, a zero byte, and the bytes.
     Git(String, u64),
     /// Nothing is listed; a unique name for the bytes.
-    Untold(String),
+    Unlisted(String),
 }
 
 impl Contents {
     /// The name of the bytes in the cache.
     pub(super) fn name(&self) -> &str {
         match self {
-            Contents::Large(name) | Contents::Git(name, _) | Contents::Untold(name) => name,
+            Contents::Large(name) | Contents::Git(name, _) | Contents::Unlisted(name) => name,
         }
     }
 }

@@ -20,7 +20,7 @@ impl Digest {
                 context.update(format!("blob {n_bytes}\0").as_bytes());
                 Digest::Known(hash.clone(), Box::new(context))
             }
-            Contents::Untold(_) => Digest::Unknown,
+            Contents::Unlisted(_) => Digest::Unknown,
         }
     }
 

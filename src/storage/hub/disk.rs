@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 /// A file that appears under its name whole or not at all.
-pub(super) struct Whole {
+pub(super) struct AtomicFile {
     file: NamedTempFile,
     path: PathBuf,
 }
 
-impl Whole {
+impl AtomicFile {
     /// Begins the file at `path`, written in its own directory, which is created if necessary.
     pub(super) fn begin(path: &Path) -> Result<Self, StorageError> {
         let dir = path.parent().unwrap_or(path);
         make_dirs(dir)?;
         let file = NamedTempFile::new_in(dir);
-        Ok(Whole {
+        Ok(AtomicFile {
             file: file.map_err(|source| StorageError::io("create", path, source))?,
             path: path.to_path_buf(),
         })
@@ -30,7 +30,7 @@ impl Whole {
 
     /// Gives the file its final name, replacing what has it.
     pub(super) fn publish(self) -> Result<(), StorageError> {
-        let Whole { file, path } = self;
+        let AtomicFile { file, path } = self;
         let synced = file.as_file().sync_all();
         synced.map_err(|source| StorageError::io("fsync", &path, source))?;
         let named = file.persist(&path);
@@ -45,7 +45,7 @@ pub(super) fn make_dirs(dir: &Path) -> Result<(), StorageError> {
 }
 
 /// The whole file; `None` if there is none.
-pub(super) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StorageError> {
+pub(super) fn read_if_exists(path: &Path) -> Result<Option<Vec<u8>>, StorageError> {
     match std::fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

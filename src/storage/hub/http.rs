@@ -15,18 +15,18 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 /// Attempts per request.
-const N_TRIES: u32 = 5;
+const MAX_ATTEMPTS: u32 = 5;
 /// Wait before the second attempt; doubled before each further one.
-const FIRST_WAIT: Duration = Duration::from_millis(500);
-const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+const FIRST_BACKOFF: Duration = Duration::from_millis(500);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for the next byte.
-const READ_PATIENCE: Duration = Duration::from_secs(60);
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Why a request failed.
 enum Failure {
     /// It may succeed if sent again.
-    Passing(StoreFault, reqwest::Error),
-    Lasting(StorageError),
+    Transient(StoreFault, reqwest::Error),
+    Permanent(StorageError),
 }
 
 /// The files in the revision of `url`.
@@ -40,7 +40,7 @@ pub(super) fn revision(settings: &Settings, url: &HubUrl) -> Result<Revision, St
     );
     let body = tried(url, || async {
         let response = get(settings, url, &address, 0).await?;
-        response.bytes().await.map_err(passing)
+        response.bytes().await.map_err(transient)
     })?;
     serde_json::from_slice(&body).map_err(|error| {
         let what = "a description of a repository";
@@ -81,11 +81,11 @@ pub(super) fn download(
         let is_rest = response.status() == StatusCode::PARTIAL_CONTENT;
         // If the file is sent from the beginning again, its first part is skipped.
         let mut n_known = if is_rest { 0 } else { n_done };
-        while let Some(block) = response.chunk().await.map_err(passing)? {
+        while let Some(block) = response.chunk().await.map_err(transient)? {
             let skipped = n_known.min(block.len() as u64);
             n_known -= skipped;
             let block = &block[skipped as usize..];
-            work(block).map_err(Failure::Lasting)?;
+            work(block).map_err(Failure::Permanent)?;
             digest.update(block);
             n_done += block.len() as u64;
         }
@@ -107,15 +107,15 @@ fn tried<T>(
     mut request: impl AsyncFnMut() -> Result<T, Failure>,
 ) -> Result<T, StorageError> {
     let runtime = runtime(&as_object(url))?;
-    let mut wait = FIRST_WAIT;
+    let mut wait = FIRST_BACKOFF;
     for n_tried in 1.. {
         match runtime.block_on(request()) {
             Ok(value) => return Ok(value),
-            Err(Failure::Lasting(error)) => return Err(error),
-            Err(Failure::Passing(fault, error)) if n_tried == N_TRIES => {
+            Err(Failure::Permanent(error)) => return Err(error),
+            Err(Failure::Transient(fault, error)) if n_tried == MAX_ATTEMPTS => {
                 return Err(of_fault(url, fault, Some(error.into())));
             }
-            Err(Failure::Passing(..)) => {
+            Err(Failure::Transient(..)) => {
                 std::thread::sleep(wait);
                 wait *= 2;
             }
@@ -130,14 +130,14 @@ async fn get(
     address: &str,
     from: u64,
 ) -> Result<Response, Failure> {
-    let mut request = client(url).map_err(Failure::Lasting)?.get(address);
+    let mut request = client(url).map_err(Failure::Permanent)?.get(address);
     if let Some(token) = &settings.token {
         request = request.bearer_auth(token);
     }
     if from > 0 {
         request = request.header("range", format!("bytes={from}-"));
     }
-    let response = request.send().await.map_err(passing)?;
+    let response = request.send().await.map_err(transient)?;
     match response.error_for_status_ref() {
         Ok(_) => Ok(response),
         Err(error) => Err(refused(url, &response, error)),
@@ -150,8 +150,8 @@ fn client(url: &HubUrl) -> Result<&'static Client, StorageError> {
     let made = CLIENT.get_or_init(|| {
         let builder = Client::builder()
             .user_agent(concat!("saltworks/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_PATIENCE)
-            .read_timeout(READ_PATIENCE);
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(READ_TIMEOUT);
         builder.build().map_err(|error| error.to_string())
     });
     made.as_ref().map_err(|error| {
@@ -164,37 +164,37 @@ fn client(url: &HubUrl) -> Result<&'static Client, StorageError> {
     })
 }
 
-fn passing(error: reqwest::Error) -> Failure {
+fn transient(error: reqwest::Error) -> Failure {
     let fault = match () {
         () if error.is_timeout() => StoreFault::TimedOut,
         () if error.is_connect() || error.is_request() => StoreFault::Unreachable,
         () => StoreFault::Failed,
     };
     // An address at the CDN is signed: anyone who has it can read the file.
-    Failure::Passing(fault, error.without_url())
+    Failure::Transient(fault, error.without_url())
 }
 
 /// What an error response means.
 fn refused(url: &HubUrl, response: &Response, error: reqwest::Error) -> Failure {
     let code = response.headers().get("x-error-code");
     let code = code.and_then(|code| code.to_str().ok()).unwrap_or_default();
-    let lasting = |fault| Failure::Lasting(of_fault(url, fault, None));
+    let permanent = |fault| Failure::Permanent(of_fault(url, fault, None));
     match (response.status(), code) {
-        (_, "EntryNotFound") => Failure::Lasting(absent(url)),
-        (_, "GatedRepo") => lasting(StoreFault::HubDenied),
-        (_, "RepoNotFound" | "RevisionNotFound") => lasting(StoreFault::NoRepository),
-        (StatusCode::FORBIDDEN, _) => lasting(StoreFault::HubDenied),
+        (_, "EntryNotFound") => Failure::Permanent(absent(url)),
+        (_, "GatedRepo") => permanent(StoreFault::HubDenied),
+        (_, "RepoNotFound" | "RevisionNotFound") => permanent(StoreFault::NoRepository),
+        (StatusCode::FORBIDDEN, _) => permanent(StoreFault::HubDenied),
         // The hub does not distinguish a private repository from a missing one.
-        (StatusCode::UNAUTHORIZED, _) => lasting(StoreFault::NoRepository),
-        (StatusCode::NOT_FOUND, _) if url.path.is_empty() => lasting(StoreFault::NoRepository),
-        (StatusCode::NOT_FOUND, _) => Failure::Lasting(absent(url)),
+        (StatusCode::UNAUTHORIZED, _) => permanent(StoreFault::NoRepository),
+        (StatusCode::NOT_FOUND, _) if url.path.is_empty() => permanent(StoreFault::NoRepository),
+        (StatusCode::NOT_FOUND, _) => Failure::Permanent(absent(url)),
         (status, _) if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-            Failure::Passing(StoreFault::Failed, error.without_url())
+            Failure::Transient(StoreFault::Failed, error.without_url())
         }
         _ => {
             let expected = "the file or an error that is known";
             let fault = StoreFault::HubAnswer { expected };
-            Failure::Lasting(of_fault(url, fault, Some(error.without_url().into())))
+            Failure::Permanent(of_fault(url, fault, Some(error.without_url().into())))
         }
     }
 }

@@ -21,7 +21,7 @@ use tokio::runtime::Runtime;
 /// Concurrent requests to one store.
 pub(super) const MAX_REQUESTS: usize = 32;
 /// Waits before a truncated response is requested again, in turn.
-const CUT_WAITS: [Duration; 4] = [
+const TRUNCATION_BACKOFF: [Duration; 4] = [
     Duration::from_millis(20),
     Duration::from_millis(100),
     Duration::from_millis(500),
@@ -91,7 +91,7 @@ impl Client {
 pub(super) async fn again<T, F: Future<Output = object_store::Result<T>>>(
     mut work: impl FnMut() -> F,
 ) -> object_store::Result<T> {
-    for wait in CUT_WAITS {
+    for wait in TRUNCATION_BACKOFF {
         match work().await {
             Err(error) if is_cut(&error) => tokio::time::sleep(wait).await,
             done => return done,
@@ -231,7 +231,7 @@ fn is_meant(value: String) -> bool {
 }
 
 fn check_credentials(url: &ObjectUrl, is_known: bool) -> Result<(), StorageError> {
-    if is_known || metadata_service::is_there() {
+    if is_known || metadata_service::is_available() {
         return Ok(());
     }
     let variables = credential_variables(url);

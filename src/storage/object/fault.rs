@@ -14,7 +14,7 @@ const CUT: [&str; 3] = [
     "bytes came, where",
 ];
 /// Characters of a response that are shown.
-const SAID_CHARS: usize = 400;
+const MAX_RESPONSE_CHARS: usize = 400;
 /// Error codes that may appear in the text of an error, and what they mean. These are the stores' own names; the first
 /// match counts.
 const CODES: [(&str, StoreFault); 22] = [
@@ -82,16 +82,16 @@ pub(super) fn error_of(action: &'static str, url: &ObjectUrl, error: StoreError)
         action,
         url: named(url),
         fault,
-        source: Some(said(&error).into()),
+        source: Some(one_line(&error).into()),
     }
 }
 
 /// The store's error in one line; the client's error text already includes its causes.
-fn said(error: &StoreError) -> String {
+fn one_line(error: &StoreError) -> String {
     let text = error.to_string();
     let words: Vec<&str> = text.split_whitespace().collect();
     let line = words.join(" ");
-    match line.char_indices().nth(SAID_CHARS) {
+    match line.char_indices().nth(MAX_RESPONSE_CHARS) {
         Some((end, _)) => format!("{}...", &line[..end]),
         None => line,
     }
@@ -146,8 +146,8 @@ fn with_details(fault: StoreFault, url: &ObjectUrl, text: &str) -> StoreFault {
 }
 
 /// Whether the same request may succeed in a moment.
-pub(super) fn may_pass(error: &StorageError) -> bool {
-    matches!(error, StorageError::Store { fault, .. } if fault.may_pass())
+pub(super) fn is_transient(error: &StorageError) -> bool {
+    matches!(error, StorageError::Store { fault, .. } if fault.is_transient())
 }
 
 #[cfg(test)]

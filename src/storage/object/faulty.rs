@@ -67,7 +67,7 @@ impl Fault {
 pub(crate) struct Faults {
     fault: Fault,
     every: u64,
-    n_most: u64,
+    max_injected: u64,
     n_requests: AtomicU64,
     n_injected: AtomicU64,
     /// In responses to requests for objects.
@@ -91,7 +91,7 @@ impl Faults {
         self.n_bytes.load(Ordering::SeqCst)
     }
 
-    fn gave(&self, found: &Result<GetResult>, is_head: bool) {
+    fn count_bytes(&self, found: &Result<GetResult>, is_head: bool) {
         if let (Ok(found), false) = (found, is_head) {
             let n_bytes = found.range.end - found.range.start;
             self.n_bytes.fetch_add(n_bytes, Ordering::SeqCst);
@@ -101,7 +101,7 @@ impl Faults {
     /// Whether this request fails; `can` says whether the fault can hit its kind.
     fn strikes(&self, can: bool) -> Option<Fault> {
         let n = self.n_requests.fetch_add(1, Ordering::SeqCst) + 1;
-        if !can || !n.is_multiple_of(self.every) || self.n_injected() >= self.n_most {
+        if !can || !n.is_multiple_of(self.every) || self.n_injected() >= self.max_injected {
             return None;
         }
         self.n_injected.fetch_add(1, Ordering::SeqCst);
@@ -137,19 +137,19 @@ struct FaultyStore {
     faults: Arc<Faults>,
 }
 
-/// Makes a new store, of which every `every`-th request fails, up to `n_most`, serve the URL `s3://name`; returns the
+/// Makes a new store, of which every `every`-th request fails, up to `max_injected`, serve the URL `s3://name`; returns the
 /// URL, the counters and the underlying store, which never fails.
 pub(crate) fn install_faulty(
     name: &str,
     fault: Fault,
     every: u64,
-    n_most: u64,
+    max_injected: u64,
 ) -> (PathBuf, Arc<Faults>, Arc<InMemory>) {
     let inner = Arc::new(InMemory::new());
     let faults = Arc::new(Faults {
         fault,
         every,
-        n_most,
+        max_injected,
         n_requests: AtomicU64::new(0),
         n_injected: AtomicU64::new(0),
         n_bytes: AtomicU64::new(0),
@@ -219,7 +219,7 @@ impl ObjectStore for FaultyStore {
         if self.faults.fault != Fault::Cut || is_head {
             let strike = self.faults.before()?;
             let found = self.inner.get_opts(location, options).await;
-            self.faults.gave(&found, is_head);
+            self.faults.count_bytes(&found, is_head);
             return answered(strike, found);
         }
         let found = self.inner.get_opts(location, options).await?;

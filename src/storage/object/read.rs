@@ -66,14 +66,14 @@ pub(in crate::storage) fn get(url: &ObjectUrl) -> Result<Vec<u8>, StorageError> 
     Ok(get_up_to(url, u64::MAX)?.unwrap_or_default())
 }
 
-/// The whole object at `url`, unless it has more than `n_most` bytes.
+/// The whole object at `url`, unless it has more than `max_bytes` bytes.
 pub(in crate::storage) fn get_up_to(
     url: &ObjectUrl,
-    n_most: u64,
+    max_bytes: u64,
 ) -> Result<Option<Vec<u8>>, StorageError> {
     let client = Client::of(url)?;
     let (meta, bytes) = client.run("read", || first_block(&client))?;
-    if meta.size > n_most {
+    if meta.size > max_bytes {
         return Ok(None);
     }
     if let Some(bytes) = bytes {
@@ -90,7 +90,7 @@ pub(in crate::storage) fn get_up_to(
 /// Like [`get_up_to`], for many objects; `None` for one that does not exist.
 pub(in crate::storage) fn get_many(
     urls: &[ObjectUrl],
-    n_most: u64,
+    max_bytes: u64,
 ) -> Result<Vec<Option<Vec<u8>>>, StorageError> {
     let Some(first) = urls.first() else {
         return Ok(Vec::new());
@@ -109,7 +109,7 @@ pub(in crate::storage) fn get_many(
     let whole = |(found, url): (Result<_, StorageError>, &ObjectUrl)| match found {
         Ok((_, Some(bytes))) => Ok(Some(Vec::from(bytes))),
         // Too large to have come with the first response: read like any other object.
-        Ok((_, None)) => get_up_to(url, n_most),
+        Ok((_, None)) => get_up_to(url, max_bytes),
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error),
     };

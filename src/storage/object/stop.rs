@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// How long a stop waits for uploads to remove their parts.
-const PATIENCE: Duration = Duration::from_secs(4);
+const STOP_TIMEOUT: Duration = Duration::from_secs(4);
 
-static IN_WORK: AtomicUsize = AtomicUsize::new(0);
+static N_IN_PROGRESS: AtomicUsize = AtomicUsize::new(0);
 
 fn stopped() -> &'static watch::Sender<bool> {
     static STOPPED: OnceLock<watch::Sender<bool>> = OnceLock::new();
@@ -22,8 +22,8 @@ fn stopped() -> &'static watch::Sender<bool> {
 /// parts that they sent. For a process that is about to end.
 pub fn stop_uploads() {
     stopped().send_replace(true);
-    let end = Instant::now() + PATIENCE;
-    while IN_WORK.load(Ordering::SeqCst) > 0 && Instant::now() < end {
+    let end = Instant::now() + STOP_TIMEOUT;
+    while N_IN_PROGRESS.load(Ordering::SeqCst) > 0 && Instant::now() < end {
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -39,17 +39,17 @@ pub(super) async fn unless_stopped<T>(work: impl Future<Output = T>) -> Option<T
 }
 
 /// Counts an upload as in progress as long as the value lives.
-pub(super) struct InWork;
+pub(super) struct UploadInProgress;
 
-impl InWork {
+impl UploadInProgress {
     pub(super) fn begin() -> Self {
-        IN_WORK.fetch_add(1, Ordering::SeqCst);
-        InWork
+        N_IN_PROGRESS.fetch_add(1, Ordering::SeqCst);
+        UploadInProgress
     }
 }
 
-impl Drop for InWork {
+impl Drop for UploadInProgress {
     fn drop(&mut self) {
-        IN_WORK.fetch_sub(1, Ordering::SeqCst);
+        N_IN_PROGRESS.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -1,10 +1,10 @@
 //! Writing objects: small ones by one request, large ones in parts.
 
 use super::client::{Client, again, runtime};
-use super::fault::may_pass;
+use super::fault::is_transient;
 use super::options::{named, options};
 use super::read::find;
-use super::stop::{InWork, unless_stopped};
+use super::stop::{UploadInProgress, unless_stopped};
 use super::url::ObjectUrl;
 use crate::storage::names::temp_name;
 use crate::storage::published::Publish;
@@ -28,7 +28,7 @@ const MAX_PARTS: u64 = 10_000;
 /// Parts of one file in flight.
 const PARTS_AHEAD: usize = 4;
 /// How often a whole upload is attempted, each time with its own retries of requests.
-const TRIES: u32 = 3;
+const MAX_ATTEMPTS: u32 = 3;
 /// Waits between attempts after a conflict with another writer, in milliseconds.
 const CONFLICT_WAITS: [u64; 4] = [50, 200, 500, 1000];
 
@@ -36,7 +36,7 @@ const CONFLICT_WAITS: [u64; 4] = [50, 200, 500, 1000];
 /// bytes.
 pub(in crate::storage) fn create(url: &ObjectUrl, bytes: Bytes) -> Result<Publish, StorageError> {
     let client = Client::of(url)?;
-    let _in_work = InWork::begin();
+    let _in_work = UploadInProgress::begin();
     for wait in CONFLICT_WAITS {
         match put(&client, bytes.clone(), PutMode::Create) {
             Ok(()) => return Ok(Publish::Created),
@@ -44,7 +44,7 @@ pub(in crate::storage) fn create(url: &ObjectUrl, bytes: Bytes) -> Result<Publis
             // Another writer got the same answer, and neither object is there yet.
             Err(PutFault::Taken) => std::thread::sleep(Duration::from_millis(wait)),
             // The next attempt shows whether it is there now.
-            Err(PutFault::Other(error)) if may_pass(&error) => {
+            Err(PutFault::Other(error)) if is_transient(&error) => {
                 std::thread::sleep(Duration::from_millis(wait));
             }
             Err(PutFault::Other(error)) if is_unconditional(&error) => {
@@ -63,7 +63,7 @@ pub(in crate::storage) fn create(url: &ObjectUrl, bytes: Bytes) -> Result<Publis
 /// Puts `bytes` at `url`, replacing whatever is there.
 pub(in crate::storage) fn overwrite(url: &ObjectUrl, bytes: Bytes) -> Result<(), StorageError> {
     let client = Client::of(url)?;
-    let _in_work = InWork::begin();
+    let _in_work = UploadInProgress::begin();
     match put(&client, bytes, PutMode::Overwrite) {
         Ok(()) => Ok(()),
         Err(PutFault::Taken) => Err(failed(url, StoreFault::Failed)),
@@ -159,11 +159,11 @@ fn upload_parts(
     let io = |source| StorageError::io("read", file, source);
     let source = Arc::new(File::open(file).map_err(io)?);
     let client = Client::of(url)?;
-    let _in_work = InWork::begin();
+    let _in_work = UploadInProgress::begin();
     let mut n_tries = 1;
     loop {
         match upload_once(&client, &source, n_bytes, is_new) {
-            Err(error) if may_pass(&error) && n_tries < TRIES => n_tries += 1,
+            Err(error) if is_transient(&error) && n_tries < MAX_ATTEMPTS => n_tries += 1,
             done => return done,
         }
     }

@@ -1,6 +1,6 @@
 //! Errors of reducing positions on a CUDA device.
 
-use super::limits::{BLOCK, GREATEST_K, MAX_SUMMED_BLOCKS};
+use super::limits::{BLOCK, MAX_K, MAX_SUMMED_BLOCKS};
 use crate::error::{Classified, Kind};
 use cudarc::driver::DriverError;
 
@@ -113,7 +113,7 @@ pub enum CudaError {
     },
     /// K does not fit a block's shared memory.
     #[error(
-        "--top-k {top_k} exceeds the maximum of {GREATEST_K} on a CUDA device; lower it, or use --reduce host"
+        "--top-k {top_k} exceeds the maximum of {MAX_K} on a CUDA device; lower it, or use --reduce host"
     )]
     TopK {
         /// K.
@@ -121,7 +121,7 @@ pub enum CudaError {
     },
     /// N does not fit a block's shared memory.
     #[error(
-        "{n_draws} samples per position exceed the maximum of {GREATEST_K} on a CUDA device; lower --samples, or use --reduce host"
+        "{n_draws} samples per position exceed the maximum of {MAX_K} on a CUDA device; lower --samples, or use --reduce host"
     )]
     Draws {
         /// N.

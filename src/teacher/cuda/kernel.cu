@@ -32,10 +32,10 @@
 
 // A test keeps these equal to their namesakes in Rust.
 #define MAX_THREADS 256
-#define GREATEST_K 2048
+#define MAX_K 2048
 #define SCORE_K 10
 #define BLOCK 64
-#define MAX_SUMMED_BLOCKS (3 * GREATEST_K)
+#define MAX_SUMMED_BLOCKS (3 * MAX_K)
 
 // At most this many candidates are sorted rather than counted again.
 #define SORT_AIM 1024
@@ -95,14 +95,14 @@ struct Reduction {
     float draw_inv_tau;
     u32 stride;
     u32 vocab_size;                   // at most the stride
-    u32 top_k;                        // at most vocab_size and GREATEST_K
+    u32 top_k;                        // at most vocab_size and MAX_K
     u32 n_temperatures;
-    u32 n_draws;                      // at most GREATEST_K
+    u32 n_draws;                      // at most MAX_K
 };
 
 union Memory {
     struct {
-        u64 keys[GREATEST_K];
+        u64 keys[MAX_K];
         u32 histogram[N_BINS];
     } select;
     float block_sums[MAX_SUMMED_BLOCKS];

@@ -3,7 +3,7 @@
 //! as on every machine that supports CUDA.
 
 use super::error::CudaError;
-use super::limits::{BLOCK, GREATEST_K, MAX_SUMMED_BLOCKS};
+use super::limits::{BLOCK, MAX_K, MAX_SUMMED_BLOCKS};
 use crate::signals::{SequenceTargets, SignalsConfig};
 use crate::teacher::dtype::LogitsDtype;
 
@@ -54,7 +54,7 @@ pub(super) struct Reduction {
 
 /// The requested results, within the kernel's limits.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Wanted {
+pub(super) struct RequestedOutputs {
     vocab_size: u32,
     /// 0 if the group is not requested.
     top_k: u32,
@@ -66,18 +66,18 @@ pub(super) struct Wanted {
     seed: u64,
 }
 
-impl Wanted {
+impl RequestedOutputs {
     /// Refuses what the kernel cannot do, naming it.
     pub(super) fn new(config: &SignalsConfig) -> Result<Self, CudaError> {
         let (top_k, temperatures) = match config.groups.topk {
             true => (config.top_k, config.temperatures.as_slice()),
             false => (0, [].as_slice()),
         };
-        if top_k > GREATEST_K {
+        if top_k > MAX_K {
             return Err(CudaError::TopK { top_k });
         }
         let n_draws = config.sampling.map_or(0, |s| u32::from(s.n_draws));
-        if n_draws as usize > GREATEST_K {
+        if n_draws as usize > MAX_K {
             return Err(CudaError::Draws { n_draws });
         }
         let vocab_size = config.vocab_size;
@@ -130,9 +130,9 @@ pub(super) struct OutputLayout {
 }
 
 impl OutputLayout {
-    pub(super) fn new(wanted: &Wanted, n_positions: usize) -> Self {
-        let (n_temperatures, top_k) = (wanted.inv_taus.len(), wanted.top_k as usize);
-        let n_draws = wanted.n_draws as usize;
+    pub(super) fn new(requested: &RequestedOutputs, n_positions: usize) -> Self {
+        let (n_temperatures, top_k) = (requested.inv_taus.len(), requested.top_k as usize);
+        let n_draws = requested.n_draws as usize;
         let halves = |n_each: usize| (n_positions * n_each).div_ceil(2);
         let log_partitions = n_positions * SUMS_WORDS;
         let topk_ids = log_partitions + n_positions * n_temperatures;
@@ -153,7 +153,7 @@ impl OutputLayout {
     /// The kernel's argument, with all addresses.
     pub(super) fn reduction(
         &self,
-        wanted: &Wanted,
+        requested: &RequestedOutputs,
         logits: DeviceLogits,
         addresses: Addresses,
     ) -> Reduction {
@@ -167,13 +167,13 @@ impl OutputLayout {
             topk_id_nk: at(self.topk_ids),
             topk_shifted_nk: at(self.topk_shifted),
             draw_nj: at(self.draws),
-            seed: wanted.seed,
-            draw_inv_tau: wanted.draw_inv_tau,
+            seed: requested.seed,
+            draw_inv_tau: requested.draw_inv_tau,
             stride: logits.stride as u32,
-            vocab_size: wanted.vocab_size,
-            top_k: wanted.top_k,
+            vocab_size: requested.vocab_size,
+            top_k: requested.top_k,
             n_temperatures: self.n_temperatures as u32,
-            n_draws: wanted.n_draws,
+            n_draws: requested.n_draws,
         }
     }
 }

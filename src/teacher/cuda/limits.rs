@@ -1,8 +1,8 @@
 //! What fits in the shared memory of a block of threads, as in `kernel.cu`.
 
 /// Largest K, and largest number of draws.
-pub(super) const GREATEST_K: usize = 2048;
+pub(super) const MAX_K: usize = 2048;
 /// Most blocks of [`BLOCK`] ids whose sums fit in shared memory, for draws.
-pub(super) const MAX_SUMMED_BLOCKS: usize = 3 * GREATEST_K;
+pub(super) const MAX_SUMMED_BLOCKS: usize = 3 * MAX_K;
 /// Ids per summed block.
 pub(super) const BLOCK: usize = 64;

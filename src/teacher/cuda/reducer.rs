@@ -3,8 +3,8 @@
 use super::compile::{Capability, compile};
 use super::error::CudaError;
 use super::layout::{
-    Addresses, DeviceLogits, KERNELS, N_THREADS, OutputLayout, POSITION_WORDS, Reduction, Wanted,
-    write_positions,
+    Addresses, DeviceLogits, KERNELS, N_THREADS, OutputLayout, POSITION_WORDS, Reduction,
+    RequestedOutputs, write_positions,
 };
 use super::outputs::{check_targets, read_sequences};
 use crate::signals::{SequenceSignals, SequenceTargets, SignalsConfig, SignalsError};
@@ -24,7 +24,7 @@ pub(in crate::teacher) struct DeviceReducer {
     stream: Arc<CudaStream>,
     /// In the order of [`KERNELS`].
     kernels: Vec<CudaFunction>,
-    wanted: Wanted,
+    requested: RequestedOutputs,
     config: SignalsConfig,
     inv_taus: CudaSlice<f32>,
     position_words: Vec<u64>,
@@ -44,7 +44,7 @@ impl DeviceReducer {
     /// # Errors
     /// No driver, compiler or device; a configuration beyond the kernel's limits.
     pub(in crate::teacher) fn new(device: u32, config: &SignalsConfig) -> Result<Self, CudaError> {
-        let wanted = Wanted::new(config)?;
+        let requested = RequestedOutputs::new(config)?;
         let context = open_device(device)?;
         let capability = capability(&context, device)?;
         let binary = compile(device, capability)?;
@@ -58,10 +58,10 @@ impl DeviceReducer {
         let prepare = |source| driver_error(device, "while allocating its first buffers", source);
         let stream = context.new_stream().map_err(prepare)?;
         // A launch needs an address even if there are no temperatures.
-        let taus = if wanted.inv_taus.is_empty() {
+        let taus = if requested.inv_taus.is_empty() {
             &[1.0]
         } else {
-            &wanted.inv_taus[..]
+            &requested.inv_taus[..]
         };
         let inv_taus = stream.clone_htod(taus).map_err(prepare)?;
         Ok(Self {
@@ -71,7 +71,7 @@ impl DeviceReducer {
             context,
             stream,
             kernels,
-            wanted,
+            requested,
             config: config.clone(),
             inv_taus,
             position_words: Vec::new(),
@@ -106,7 +106,7 @@ impl DeviceReducer {
         }
         write_positions(sequences, logits.width, &mut self.position_words);
         let n_positions = self.position_words.len() / POSITION_WORDS;
-        let layout = OutputLayout::new(&self.wanted, n_positions);
+        let layout = OutputLayout::new(&self.requested, n_positions);
         if n_positions == 0 {
             return Ok(read_sequences(&[], &layout, sequences, &self.config));
         }
@@ -164,7 +164,7 @@ impl DeviceReducer {
             inv_taus,
             outputs,
         };
-        let reduction = layout.reduction(&self.wanted, logits, addresses);
+        let reduction = layout.reduction(&self.requested, logits, addresses);
         let launch = LaunchConfig {
             grid_dim: (n_positions as u32, 1, 1),
             block_dim: (N_THREADS, 1, 1),

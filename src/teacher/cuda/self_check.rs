@@ -17,14 +17,14 @@ const CHECK_TOKENS: u32 = 16;
 /// noise.
 const TOLERANCE_NATS: f64 = 1e-3;
 /// Fraction of stored ids that may have swapped places, because of near ties.
-const IDS_THAT_MAY_DIFFER: f64 = 0.05;
+const MAX_DIFFERING_IDS: f64 = 0.05;
 /// Fraction of draws that may have another id, for uniforms next to a boundary; at least one.
-const DRAWS_THAT_MAY_DIFFER: f64 = 0.03;
+const MAX_DIFFERING_DRAWS: f64 = 0.03;
 /// Relative difference allowed for a rank: if 20,000 ids rank above the target, the noise of two runs moves a few past
 /// it. For the first hundred ranks, where ids are far apart, it allows nothing.
 const RANK_TOLERANCE: f64 = 0.01;
 /// Fraction of positions whose rank may differ by more, because of near ties; at least one.
-const RANKS_THAT_MAY_DIFFER: f64 = 0.05;
+const MAX_DIFFERING_RANKS: f64 = 0.05;
 
 /// Reduces a small batch on the device and on the CPU, and compares.
 ///
@@ -41,11 +41,13 @@ pub(in crate::teacher) fn self_check(
         seq_id: 0,
         targets: &batch.ids_bt,
     };
-    let here = model.lend(&batch, |logits| reduce_batch(logits, &[sequence], config))?;
+    let host_signals = model.lend(&batch, |logits| reduce_batch(logits, &[sequence], config))?;
     // The teacher's logits for made-up tokens may have no signals; then there is nothing to compare.
-    let Ok(here) = here else { return Ok(()) };
-    let there = super::reduce(model, reducer, &batch, &[sequence])?;
-    match disagreement(&there[0], &here[0], config) {
+    let Ok(host_signals) = host_signals else {
+        return Ok(());
+    };
+    let device_signals = super::reduce(model, reducer, &batch, &[sequence])?;
+    match disagreement(&device_signals[0], &host_signals[0], config) {
         None => Ok(()),
         Some(what) => Err(CudaError::Disagrees {
             device: reducer.device(),
@@ -72,42 +74,46 @@ fn check_batch(model: &Model, seq_len_max: u32) -> TokenBatch {
 
 /// The first quantity in which the two differ by more than allowed.
 fn disagreement(
-    there: &SequenceSignals,
-    here: &SequenceSignals,
+    device_signals: &SequenceSignals,
+    host_signals: &SequenceSignals,
     config: &SignalsConfig,
 ) -> Option<&'static str> {
-    let (a, b) = (&there.positions, &here.positions);
-    let samples = || samples_are_far(a, b).then_some("samples");
-    let scores = || scores_are_far(&there.scores, &here.scores).then_some("scores");
-    far_stats(a, b, config.top_k)
-        .or_else(|| far_topk(a, b, config.rounding))
+    let (a, b) = (&device_signals.positions, &host_signals.positions);
+    let samples = || samples_differ(a, b).then_some("samples");
+    let scores = || scores_differ(&device_signals.scores, &host_signals.scores).then_some("scores");
+    differing_stats(a, b, config.top_k)
+        .or_else(|| differing_topk(a, b, config.rounding))
         .or_else(samples)
         .or_else(scores)
 }
 
-fn far_stats(a: &PositionSignals, b: &PositionSignals, top_k: usize) -> Option<&'static str> {
+fn differing_stats(a: &PositionSignals, b: &PositionSignals, top_k: usize) -> Option<&'static str> {
     first_far([
         (
             "target_logprob",
-            are_far(&a.target_logprob_t, &b.target_logprob_t, 0.0),
+            differ(&a.target_logprob_t, &b.target_logprob_t, 0.0),
         ),
-        ("target_rank", ranks_are_far(a, b, top_k)),
-        ("entropy", are_far(&a.entropy_t, &b.entropy_t, 0.0)),
-        ("logsumexp", are_far(&a.logsumexp_t, &b.logsumexp_t, 0.0)),
+        ("target_rank", ranks_differ(a, b, top_k)),
+        ("entropy", differ(&a.entropy_t, &b.entropy_t, 0.0)),
+        ("logsumexp", differ(&a.logsumexp_t, &b.logsumexp_t, 0.0)),
     ])
 }
 
-fn far_topk(a: &PositionSignals, b: &PositionSignals, rounding: Rounding) -> Option<&'static str> {
+fn differing_topk(
+    a: &PositionSignals,
+    b: &PositionSignals,
+    rounding: Rounding,
+) -> Option<&'static str> {
     let logprobs = (&a.topk_logprobs_tk, &b.topk_logprobs_tk);
     let tails = (&a.tail_mass_t, &b.tail_mass_t);
     first_far([
         (
             "topk_logprobs",
-            are_far(logprobs.0, logprobs.1, rounding.step()),
+            differ(logprobs.0, logprobs.1, rounding.step()),
         ),
-        ("tail_mass", are_far(tails.0, tails.1, rounding.tail_step())),
-        ("topk_ids", ids_are_far(&a.topk_ids_tk, &b.topk_ids_tk)),
-        ("log_partition", partitions_are_far(a, b)),
+        ("tail_mass", differ(tails.0, tails.1, rounding.tail_step())),
+        ("topk_ids", ids_differ(&a.topk_ids_tk, &b.topk_ids_tk)),
+        ("log_partition", partitions_differ(a, b)),
     ])
 }
 
@@ -117,7 +123,7 @@ fn first_far<const N: usize>(checks: [(&'static str, bool); N]) -> Option<&'stat
 }
 
 /// Values in nats or probabilities, of which `b` was rounded by a relative `step`.
-fn are_far(a: &[f32], b: &[f32], step: f64) -> bool {
+fn differ(a: &[f32], b: &[f32], step: f64) -> bool {
     let is_near = |(&a, &b): (&f32, &f32)| {
         let tolerance = TOLERANCE_NATS + step * f64::from(b).abs();
         a == b || (f64::from(a) - f64::from(b)).abs() <= tolerance
@@ -125,18 +131,18 @@ fn are_far(a: &[f32], b: &[f32], step: f64) -> bool {
     a.len() != b.len() || !a.iter().zip(b).all(is_near)
 }
 
-fn partitions_are_far(a: &PositionSignals, b: &PositionSignals) -> bool {
+fn partitions_differ(a: &PositionSignals, b: &PositionSignals) -> bool {
     let (a, b) = (&a.log_partition_xt, &b.log_partition_xt);
-    a.len() != b.len() || a.iter().zip(b).any(|(a, b)| are_far(a, b, 0.0))
+    a.len() != b.len() || a.iter().zip(b).any(|(a, b)| differ(a, b, 0.0))
 }
 
-fn ids_are_far(a: &[u32], b: &[u32]) -> bool {
+fn ids_differ(a: &[u32], b: &[u32]) -> bool {
     let n_moved = a.iter().zip(b).filter(|(a, b)| a != b).count();
-    a.len() != b.len() || n_moved as f64 > IDS_THAT_MAY_DIFFER * b.len() as f64
+    a.len() != b.len() || n_moved as f64 > MAX_DIFFERING_IDS * b.len() as f64
 }
 
 /// If the stored ids differ, so did the logits, and the rank may differ with them.
-fn ranks_are_far(a: &PositionSignals, b: &PositionSignals, top_k: usize) -> bool {
+fn ranks_differ(a: &PositionSignals, b: &PositionSignals, top_k: usize) -> bool {
     let (ranks_a, ranks_b) = (&a.target_rank_t, &b.target_rank_t);
     let is_far = |&t: &usize| {
         let of_t = t * top_k..(t + 1) * top_k;
@@ -146,11 +152,11 @@ fn ranks_are_far(a: &PositionSignals, b: &PositionSignals, top_k: usize) -> bool
     };
     let n_positions = ranks_b.len();
     ranks_a.len() != n_positions
-        || (0..n_positions).filter(is_far).count() > few(RANKS_THAT_MAY_DIFFER, n_positions)
+        || (0..n_positions).filter(is_far).count() > few(MAX_DIFFERING_RANKS, n_positions)
 }
 
 /// Position by position, as multisets, since the order of draws is not kept.
-fn samples_are_far(a: &PositionSignals, b: &PositionSignals) -> bool {
+fn samples_differ(a: &PositionSignals, b: &PositionSignals) -> bool {
     if a.sample_offsets.len() != b.sample_offsets.len() {
         return true;
     }
@@ -166,7 +172,7 @@ fn samples_are_far(a: &PositionSignals, b: &PositionSignals) -> bool {
         n_draws += b.total();
         n_moved += b.total() - b.n_shared(a);
     }
-    n_moved > few(DRAWS_THAT_MAY_DIFFER, n_draws)
+    n_moved > few(MAX_DIFFERING_DRAWS, n_draws)
 }
 
 /// The draws of each position; `None` if the lists are inconsistent.
@@ -207,7 +213,7 @@ impl Draws<'_> {
     }
 }
 
-fn scores_are_far(a: &Scores, b: &Scores) -> bool {
+fn scores_differ(a: &Scores, b: &Scores) -> bool {
     let differences = [
         a.mean_nll - b.mean_nll,
         a.mean_entropy - b.mean_entropy,

@@ -82,13 +82,7 @@ fn host_and_kernel_agree_on_numbers_and_sizes() {
     let got = unsafe { std::slice::from_raw_parts(list, len as usize) };
     let [f32, f16, bf16] = DTYPES.map(|dtype| dtype as u32);
     let sizes = [8 * POSITION_WORDS, 8 * SUMS_WORDS, size_of::<Reduction>()];
-    let numbers = [
-        N_THREADS as usize,
-        GREATEST_K,
-        SCORE_K,
-        BLOCK,
-        MAX_SUMMED_BLOCKS,
-    ];
+    let numbers = [N_THREADS as usize, MAX_K, SCORE_K, BLOCK, MAX_SUMMED_BLOCKS];
     let expected: Vec<u32> = numbers
         .map(|n| n as u32)
         .into_iter()
@@ -113,7 +107,7 @@ fn rows_of_any_length_and_lists_of_any_length_agree_with_the_cpu() {
 #[test]
 fn a_long_row_agrees_with_the_cpu() {
     let mut random = Random(2);
-    for (dtype, top_k) in [(LogitsDtype::F32, 64), (LogitsDtype::Bf16, GREATEST_K)] {
+    for (dtype, top_k) in [(LogitsDtype::F32, 64), (LogitsDtype::Bf16, MAX_K)] {
         let batch = random.batch(dtype, 2, 50_257, 2.5);
         assert_emulation_agrees(&batch, &config(50_257, top_k), 64);
     }
@@ -252,8 +246,8 @@ fn only_what_is_asked_for_is_computed() {
     config.sampling = None;
     config.groups.topk = false;
     assert_emulation_agrees(&batch, &config, 32);
-    let wanted = Wanted::new(&config).unwrap();
-    assert_eq!(OutputLayout::new(&wanted, 3).n_words, 3 * SUMS_WORDS);
+    let requested = RequestedOutputs::new(&config).unwrap();
+    assert_eq!(OutputLayout::new(&requested, 3).n_words, 3 * SUMS_WORDS);
 }
 
 #[test]
@@ -324,7 +318,7 @@ fn what_the_kernel_cannot_do_is_refused_by_name() {
         let mut config = config(400_000, 64);
         config.sampling = None;
         change(&mut config);
-        Wanted::new(&config).map_err(|error| error.to_string())
+        RequestedOutputs::new(&config).map_err(|error| error.to_string())
     };
     let sampling = |n_draws| {
         Some(Sampling {
@@ -347,7 +341,7 @@ fn what_the_kernel_cannot_do_is_refused_by_name() {
         "{error}"
     );
     assert!(matches!(
-        Wanted::new(&config(100, 3_000)),
+        RequestedOutputs::new(&config(100, 3_000)),
         Err(CudaError::TopK { top_k: 3_000 })
     ));
 }

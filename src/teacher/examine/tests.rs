@@ -26,8 +26,8 @@ fn teacher(model: &ModelBuilder) -> Teacher {
     open(&path)
 }
 
-fn words(misfits: &[Misfit]) -> Vec<&'static str> {
-    misfits.iter().map(Misfit::word).collect()
+fn words(problems: &[Unsuitable]) -> Vec<&'static str> {
+    problems.iter().map(Unsuitable::word).collect()
 }
 
 #[test]
@@ -44,8 +44,8 @@ fn a_causal_decoder_is_a_teacher_without_noise() {
     };
     decoder(&spec, &path).unwrap();
     let mut teacher = open(&path);
-    let misfits = teacher.examine(&[&TEXT, &TEXT[3..]], u32::MAX).unwrap();
-    assert_eq!(misfits, []);
+    let problems = teacher.examine(&[&TEXT, &TEXT[3..]], u32::MAX).unwrap();
+    assert_eq!(problems, []);
     let info = teacher.info();
     assert!(!info.calls.is_alone, "{:?}", info.notes);
     assert!(info.noise.shape_nats < 1e-5, "{:?}", info.noise);
@@ -54,41 +54,43 @@ fn a_causal_decoder_is_a_teacher_without_noise() {
 }
 
 #[test]
-fn models_that_are_no_teachers_are_told_apart() {
+fn unsuitable_models_are_refused_by_reason() {
     let cases = [
         (
-            samples::Misfit::NotCausal,
+            samples::Unsuitable::NotCausal,
             "not-causal",
             "the last 1 of 12 ids changed",
         ),
         (
-            samples::Misfit::Random,
+            samples::Unsuitable::Random,
             "not-repeatable",
             "(RandomNormalLike)",
         ),
         (
-            samples::Misfit::Ends("Softmax"),
+            samples::Unsuitable::Ends("Softmax"),
             "not-logits",
             "as after a softmax",
         ),
         (
-            samples::Misfit::Ends("Sigmoid"),
+            samples::Unsuitable::Ends("Sigmoid"),
             "not-logits",
             "as after a sigmoid",
         ),
     ];
     for (kind, word, said) in cases {
-        let misfits = teacher(&samples::misfit(kind))
+        let problems = teacher(&samples::unsuitable(kind))
             .examine(&[&TEXT], u32::MAX)
             .unwrap();
-        assert_eq!(words(&misfits), [word], "{kind:?}");
-        assert!(misfits[0].to_string().contains(said), "{}", misfits[0]);
+        assert_eq!(words(&problems), [word], "{kind:?}");
+        assert!(problems[0].to_string().contains(said), "{}", problems[0]);
     }
 }
 
 #[test]
-fn log_probabilities_are_taken_and_said_aloud() {
-    let mut teacher = teacher(&samples::misfit(samples::Misfit::Ends("LogSoftmax")));
+fn log_probabilities_are_accepted_with_a_note() {
+    let mut teacher = teacher(&samples::unsuitable(samples::Unsuitable::Ends(
+        "LogSoftmax",
+    )));
     assert_eq!(teacher.examine(&[&TEXT, &TEXT], u32::MAX).unwrap(), []);
     let notes = &teacher.info().notes;
     let said = |note: &&String| note.contains("log-probabilities");
@@ -147,8 +149,8 @@ fn wide_teacher(model: &ModelBuilder) -> Teacher {
 #[test]
 fn logits_that_depend_on_the_shape_of_a_call_are_made_one_sequence_a_call() {
     for (more, why) in [
-        (samples::More::Rows, "the number of rows"),
-        (samples::More::Width, "padding at its end"),
+        (samples::Dependence::Rows, "the number of rows"),
+        (samples::Dependence::Width, "padding at its end"),
     ] {
         let mut teacher = teacher(&samples::depends_on(more));
         assert_eq!(teacher.examine(&[&TEXT], u32::MAX).unwrap(), []);
@@ -162,22 +164,22 @@ fn logits_that_depend_on_the_shape_of_a_call_are_made_one_sequence_a_call() {
 }
 
 #[test]
-fn what_other_rows_do_hides_no_look_ahead() {
-    let model = samples::depends_on(samples::More::OthersAndFuture);
-    let misfits = teacher(&model).examine(&[&TEXT], u32::MAX).unwrap();
-    assert_eq!(words(&misfits), ["not-causal"]);
+fn noise_from_other_rows_does_not_hide_look_ahead() {
+    let model = samples::depends_on(samples::Dependence::OthersAndFuture);
+    let problems = teacher(&model).examine(&[&TEXT], u32::MAX).unwrap();
+    assert_eq!(words(&problems), ["not-causal"]);
 }
 
 #[test]
 fn a_model_that_looks_ahead_only_where_it_is_long_is_no_teacher() {
-    let model = samples::depends_on(samples::More::FarFuture);
+    let model = samples::depends_on(samples::Dependence::FarFuture);
     let text = long_text();
-    let misfits = wide_teacher(&model).examine(&[&text], u32::MAX).unwrap();
-    assert_eq!(words(&misfits), ["not-causal"]);
+    let problems = wide_teacher(&model).examine(&[&text], u32::MAX).unwrap();
+    assert_eq!(words(&problems), ["not-causal"]);
     assert!(
-        misfits[0].to_string().contains("of 100 ids"),
+        problems[0].to_string().contains("of 100 ids"),
         "{}",
-        misfits[0]
+        problems[0]
     );
     let fine = wide_teacher(&Sample::default().build()).examine(&[&text], u32::MAX);
     assert_eq!(fine.unwrap(), []);
@@ -208,14 +210,14 @@ fn a_teacher_that_does_not_predict_the_text_is_remarked_on_and_kept() {
 }
 
 #[test]
-fn nothing_is_found_against_a_model_that_has_no_text_to_be_tried_on() {
+fn a_model_without_text_to_test_on_is_accepted() {
     let mut teacher = teacher(&Sample::default().build());
     assert_eq!(teacher.examine(&[], u32::MAX).unwrap(), []);
     assert_eq!(teacher.examine(&[&TEXT[..1]], u32::MAX).unwrap(), []);
 }
 
 #[test]
-fn scales_are_told_by_their_sums() {
+fn scales_are_recognized_by_their_sums() {
     let logits = [0.5_f32, -1.0, 2.0, 0.0, 3.0, -2.0];
     let normalised = |base: f64, sign: f64| -> Vec<f32> {
         let row = |row: &[f32]| {

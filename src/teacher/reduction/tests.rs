@@ -21,7 +21,7 @@ const TOLERANCE_NATS: f64 = 1e-5;
 /// The same for a probability.
 const TOLERANCE_MASS: f64 = 1e-6;
 /// A log-partition at temperature tau has that error over tau.
-const LEAST_TAU: f64 = 0.5;
+const MIN_TAU: f64 = 0.5;
 
 const N_ROWS: u64 = 40;
 
@@ -54,7 +54,7 @@ fn config(vocab_size: usize, top_k: usize) -> SignalsConfig {
             topk: true,
         },
         top_k,
-        temperatures: vec![LEAST_TAU, 2.0],
+        temperatures: vec![MIN_TAU, 2.0],
         rounding: Rounding::F32,
         vocab_size,
         sampling: None,
@@ -173,7 +173,7 @@ fn assert_close(kernel: &SequenceSignals, head: &SequenceSignals, context: &str)
     lists(&k.tail_mass_t, &h.tail_mass_t, "tail_mass", TOLERANCE_MASS);
     assert_eq!(k.log_partition_xt.len(), h.log_partition_xt.len());
     for (k, h) in k.log_partition_xt.iter().zip(&h.log_partition_xt) {
-        lists(k, h, "log_partition", TOLERANCE_NATS / LEAST_TAU);
+        lists(k, h, "log_partition", TOLERANCE_NATS / MIN_TAU);
     }
     let (k, h) = (kernel.scores, head.scores);
     assert_eq!(k.learnable_fraction, h.learnable_fraction, "{context}");

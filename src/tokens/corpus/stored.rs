@@ -53,7 +53,7 @@ fn view_of(corpus: &TokenCorpus) -> SequenceView<'_> {
 }
 
 #[test]
-fn who_reads_a_quarter_fetches_a_quarter_and_another_process_none_of_it() {
+fn reading_a_quarter_fetches_a_quarter_and_another_process_fetches_nothing() {
     let requests = counted_store("s3://tokens-quarter");
     let dir = tempfile::tempdir().unwrap();
     write_blocks(dir.path());
@@ -80,7 +80,7 @@ fn who_reads_a_quarter_fetches_a_quarter_and_another_process_none_of_it() {
         stored.file_hash(0).unwrap().blake3,
         local.json.as_ref().unwrap().bin.blake3
     );
-    assert_eq!(stored.touched_file().unwrap(), None);
+    assert_eq!(stored.modified_file().unwrap(), None);
     // A corpus opened again uses the cached blocks.
     let again = TokenCorpus::open(url, &OpenOptions::default()).unwrap();
     let n_bytes = requests.n_bytes();
@@ -160,7 +160,7 @@ fn an_object_that_is_replaced_while_its_blocks_are_read_is_an_error_that_says_so
     let error = view_of(&corpus).read(last).unwrap_err();
     assert!(error.to_string().contains("has changed"), "{error}");
     assert_eq!(error.kind(), Kind::Failed);
-    assert_eq!(corpus.touched_file().unwrap(), Some(bin.as_path()));
+    assert_eq!(corpus.modified_file().unwrap(), Some(bin.as_path()));
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn a_corpus_in_a_store_is_read_as_a_local_one() {
             corpus.files(),
             [url.join("tokens.bin"), url.join("tokens.idx")]
         );
-        assert_eq!(corpus.touched_file().unwrap(), None);
+        assert_eq!(corpus.modified_file().unwrap(), None);
         corpus.check_contents().unwrap();
     }
 }
@@ -259,7 +259,7 @@ fn a_token_object_that_changes_under_a_run_is_noticed() {
     let mut bytes = storage::read(&bin).unwrap();
     bytes[0] ^= 1;
     storage::replace(&bin, &bytes).unwrap();
-    assert_eq!(corpus.touched_file().unwrap(), Some(bin.as_path()));
+    assert_eq!(corpus.modified_file().unwrap(), Some(bin.as_path()));
     // The open corpus is a copy and stays unchanged.
     assert_eq!(documents_of(&corpus), documents);
     corpus.check_contents().unwrap();

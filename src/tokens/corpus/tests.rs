@@ -346,7 +346,7 @@ fn llm_c_tokens_are_not_read_with_their_header_as_ids() {
 }
 
 #[test]
-fn a_pipe_is_no_token_file_and_nobody_waits_for_it() {
+fn a_pipe_is_refused_as_a_token_file_without_blocking() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.bin");
     let made = std::process::Command::new("mkfifo").arg(&path).status();
@@ -370,7 +370,7 @@ fn zeros_at_the_end_of_a_token_file_are_remarked_on() {
 }
 
 #[test]
-fn a_header_that_says_half_the_width_is_not_believed() {
+fn a_header_with_half_the_width_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.npy");
     let ids: Vec<u32> = (0..200).map(|i| i * 7 % 90 + 1).collect();
@@ -386,7 +386,7 @@ fn a_header_that_says_half_the_width_is_not_believed() {
 }
 
 #[test]
-fn what_looks_like_padding_that_no_column_tells_is_remarked_on() {
+fn apparent_padding_without_a_column_causes_a_note() {
     let text = |n: i64| (1..n).collect::<Vec<i64>>();
     let padded = |n: i64| [text(n), vec![0; (40 - n) as usize]].concat();
     let notes = |rows: Vec<Vec<i64>>| {
@@ -402,7 +402,7 @@ fn what_looks_like_padding_that_no_column_tells_is_remarked_on() {
 }
 
 #[test]
-fn ids_in_two_columns_are_no_choice() {
+fn ids_in_two_columns_are_refused() {
     let rows = || vec![vec![1, 2]];
     let error = rows_of(&[("input_ids", rows()), ("input_ids", rows())]);
     let error = error.err().unwrap().to_string();
@@ -516,7 +516,7 @@ fn wide_ids_without_a_header_are_read_by_their_type_and_refused_without_it() {
             fs::write(&path, &bytes).unwrap();
             let corpus = TokenCorpus::open(&path, &with_dtype(dtype)).unwrap();
             assert_eq!(documents_of(&corpus), std::slice::from_ref(&ids));
-            assert_eq!(corpus.said_dtype(), Some(dtype));
+            assert_eq!(corpus.explicit_dtype(), Some(dtype));
             assert!(corpus.check_ids(0..200, 64).is_ok());
             let guessed = TokenCorpus::open(&path, &auto()).unwrap();
             let error = guessed.check_ids(0..guessed.n_tokens(), 64).unwrap_err();
@@ -524,12 +524,12 @@ fn wide_ids_without_a_header_are_read_by_their_type_and_refused_without_it() {
             let wanted = format!("pass --dtype {}", dtype.name());
             assert!(error.to_string().contains(&wanted), "{error}");
             // The option wins, but with a note.
-            let said = TokenCorpus::open(&path, &with_dtype(Dtype::U16)).unwrap();
-            assert!(said.check_ids(0..said.n_tokens(), 64).is_ok());
+            let corpus = TokenCorpus::open(&path, &with_dtype(Dtype::U16)).unwrap();
+            assert!(corpus.check_ids(0..corpus.n_tokens(), 64).is_ok());
             assert!(
-                said.notes()[0].contains("every second id"),
+                corpus.notes()[0].contains("every second id"),
                 "{:?}",
-                said.notes()
+                corpus.notes()
             );
         }
     }
@@ -581,7 +581,7 @@ fn a_size_that_no_whole_ids_make_and_a_type_that_the_file_says_itself_are_refuse
     assert!(error.contains("header") && error.contains("u16"), "{error}");
     fs::write(&path, with_header).unwrap();
     let same = TokenCorpus::open(&path, &with_dtype(Dtype::U16)).unwrap();
-    assert_eq!(same.said_dtype(), None, "the file says it");
+    assert_eq!(same.explicit_dtype(), None, "the file says it");
     write_megatron(dir.path());
     for (options, flag) in [
         (with_dtype(Dtype::U16), "--dtype"),
@@ -670,7 +670,7 @@ fn ends_that_do_not_tell_are_taken_as_back_and_said() {
 }
 
 #[test]
-fn a_side_without_the_id_is_refused() {
+fn an_eod_position_without_an_eod_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.bin");
     fs::write(&path, u16_bytes(&[1, 2])).unwrap();
@@ -774,7 +774,7 @@ fn a_file_that_is_cut_or_overwritten_while_it_is_read_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
     write_megatron(dir.path());
     let corpus = TokenCorpus::open(dir.path(), &auto()).unwrap();
-    assert_eq!(corpus.touched_file().unwrap(), None);
+    assert_eq!(corpus.modified_file().unwrap(), None);
     let documents = documents_of(&corpus);
     for name in ["tokens.idx", "tokens.bin"] {
         let file = fs::File::options()
@@ -794,7 +794,7 @@ fn a_file_that_is_cut_or_overwritten_while_it_is_read_is_noticed() {
     assert!(corpus.max_token_id(0..4).is_err());
     assert!(
         corpus
-            .touched_file()
+            .modified_file()
             .unwrap()
             .unwrap()
             .ends_with("tokens.bin")

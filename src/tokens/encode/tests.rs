@@ -326,7 +326,7 @@ fn a_long_document_is_written_by_pieces_to_the_same_ids() {
 }
 
 #[test]
-fn a_wish_to_stop_is_heard_in_blank_lines_without_end() {
+fn a_stop_request_is_noticed_in_endless_blank_lines() {
     let setup = setup(10);
     let path = setup.dir.path().join("blank.jsonl");
     let made = std::process::Command::new("mkfifo").arg(&path).status();
@@ -360,7 +360,7 @@ fn a_wish_to_stop_is_heard_in_blank_lines_without_end() {
 }
 
 #[test]
-fn a_wish_to_stop_is_heard_inside_a_long_document() {
+fn a_stop_request_is_noticed_inside_a_long_document() {
     let setup = setup(10);
     let path = setup.dir.path().join("long.txt");
     fs::write(&path, "salt of the sea\n".repeat(LONG_DOCUMENT_BYTES / 10)).unwrap();

@@ -95,15 +95,15 @@ pub enum IdxFault {
     },
     /// A document that starts at an impossible sequence.
     #[error(
-        "document entry {entry} is {got}, expected {least} to {most} (the first is 0, none is below the previous one, the last is the number of sequences)"
+        "document entry {entry} is {got}, expected {min} to {max} (the first is 0, none is below the previous one, the last is the number of sequences)"
     )]
     DocumentEntry {
         /// The entry.
         entry: u64,
         /// The entry before it.
-        least: u64,
+        min: u64,
         /// The largest allowed.
-        most: u64,
+        max: u64,
         /// The entry found.
         got: i64,
     },
@@ -264,20 +264,20 @@ fn check_sequences(layout: &IdxLayout, bytes: &[u8], bin_bytes: u64) -> Result<u
 
 /// Entries must start at 0, never decrease, and end at the number of sequences.
 fn check_documents(layout: &IdxLayout, bytes: &[u8]) -> Result<(), IdxFault> {
-    let mut least = 0;
+    let mut min = 0;
     for entry in 0..=layout.n_documents {
         let got = layout.document_entry(bytes, entry);
-        let most = if entry == 0 { 0 } else { layout.n_sequences };
+        let max = if entry == 0 { 0 } else { layout.n_sequences };
         if entry == layout.n_documents {
-            least = layout.n_sequences;
+            min = layout.n_sequences;
         }
         match u64::try_from(got) {
-            Ok(start) if (least..=most).contains(&start) => least = start,
+            Ok(start) if (min..=max).contains(&start) => min = start,
             _ => {
                 return Err(IdxFault::DocumentEntry {
                     entry,
-                    least,
-                    most,
+                    min,
+                    max,
                     got,
                 });
             }

@@ -175,10 +175,10 @@ fn every_fault_has_its_name() {
             got: 9
         })
     );
-    let entry = |entry, least, most, got| IdxFault::DocumentEntry {
+    let entry = |entry, min, max, got| IdxFault::DocumentEntry {
         entry,
-        least,
-        most,
+        min,
+        max,
         got,
     };
     assert_eq!(fault(&with(70, &[1])), entry(0, 0, 0, 1));

@@ -205,7 +205,7 @@ fn truncation_and_padding_are_switched_off() {
 }
 
 #[test]
-fn what_is_no_tokenizer_is_refused() {
+fn a_file_that_is_not_a_tokenizer_is_refused() {
     let refused = |value: &Value| open(value).err().unwrap();
     assert!(matches!(
         refused(&json!({"a": 1})),

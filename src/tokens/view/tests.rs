@@ -136,7 +136,7 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
     #[test]
-    fn so_it_does_over_many_kept_sums(
+    fn the_view_equals_the_naive_table_over_many_stored_sums(
         lengths in prop::collection::vec(prop_oneof![4 => 0..2_usize, 1 => 2..9_usize], 500..1100),
         options in options(),
     ) {

@@ -19,14 +19,14 @@ pub enum CheckpointError {
         remedy: String,
     },
     /// The requested checkpoint is missing.
-    #[error("there is no checkpoint step-{step} in {}: {there}", dir.display())]
-    NotThere {
+    #[error("there is no checkpoint step-{step} in {}: {existing}", dir.display())]
+    NotFound {
         /// Where it was looked for.
         dir: PathBuf,
         /// Requested step.
         step: u64,
         /// The existing ones, as text.
-        there: String,
+        existing: String,
     },
     /// A checkpoint whose contents do not match its own files or the configuration.
     #[error("the checkpoint {} does not match: {what} is {got}, expected {expected}; {remedy}", dir.display())]
@@ -129,7 +129,7 @@ impl Classified for CheckpointError {
     fn kind(&self) -> Kind {
         match self {
             CheckpointError::Damaged { .. } => Kind::BadData,
-            CheckpointError::NotThere { .. } | CheckpointError::DoesNotFit { .. } => Kind::Usage,
+            CheckpointError::NotFound { .. } | CheckpointError::DoesNotFit { .. } => Kind::Usage,
             CheckpointError::Storage(error) => error.kind(),
             CheckpointError::Export(error) => error.kind(),
         }

@@ -51,7 +51,7 @@ impl Seal {
     ///
     /// # Errors
     /// A fault of the checkpoint, or a file that the system refused to read, whose state is unknown.
-    pub(super) fn check(dir: &Path, step: u64) -> Result<Self, Unfit> {
+    pub(super) fn check(dir: &Path, step: u64) -> Result<Self, Rejection> {
         let seal = Self::read(dir)?;
         if seal.step != step {
             let got = seal.step;
@@ -74,19 +74,19 @@ impl Seal {
     ///
     /// # Errors
     /// As [`Seal::check`].
-    pub(super) fn copy(dir: &Path, step: u64, to: &Path) -> Result<(), Unfit> {
+    pub(super) fn copy(dir: &Path, step: u64, to: &Path) -> Result<(), Rejection> {
         let files = Self::read(dir)?.files.into_keys();
         for file in files.chain([SEAL_NAME.to_owned()]) {
             check_name(&file)?;
             let copied = copy_file(&dir.join(&file), &to.join(&file));
-            copied.map_err(|error| unread(&file, error))?;
+            copied.map_err(|error| unread_file(&file, error))?;
         }
         Self::check(to, step).map(drop)
     }
 
-    fn read(dir: &Path) -> Result<Self, Unfit> {
+    fn read(dir: &Path) -> Result<Self, Rejection> {
         let json = read(&dir.join(SEAL_NAME)).map_err(|error| match error.is_not_found() {
-            true => Unfit::Damaged(Fault::Half),
+            true => Rejection::Damaged(Fault::Half),
             false => refused(SEAL_NAME, error),
         })?;
         Ok(Self::parse(&json)?)
@@ -116,10 +116,10 @@ fn names_in(dir: &Path) -> Result<Vec<String>, CheckpointError> {
     Ok(names)
 }
 
-fn check_file(dir: &Path, file: &str, expected: &FileHash) -> Result<(), Unfit> {
+fn check_file(dir: &Path, file: &str, expected: &FileHash) -> Result<(), Rejection> {
     check_name(file)?;
     let path = dir.join(file);
-    let found = metadata(&path).map_err(|error| unread(file, error))?;
+    let found = metadata(&path).map_err(|error| unread_file(file, error))?;
     if found.n_bytes != expected.bytes {
         return Err(Fault::Size {
             file: file.to_owned(),
@@ -153,23 +153,23 @@ fn check_name(file: &str) -> Result<(), Fault> {
 
 /// Why a checkpoint is not accepted.
 #[derive(Debug)]
-pub(super) enum Unfit {
+pub(super) enum Rejection {
     /// It differs from what was saved.
     Damaged(Fault),
     /// The system refused to read it; it may be intact.
     Unread(StorageError),
 }
 
-impl From<Fault> for Unfit {
+impl From<Fault> for Rejection {
     fn from(fault: Fault) -> Self {
-        Unfit::Damaged(fault)
+        Rejection::Damaged(fault)
     }
 }
 
 /// A listed file that could not be read.
-fn unread(file: &str, error: StorageError) -> Unfit {
+fn unread_file(file: &str, error: StorageError) -> Rejection {
     match error.is_not_found() {
-        true => Unfit::Damaged(Fault::Missing {
+        true => Rejection::Damaged(Fault::Missing {
             file: file.to_owned(),
         }),
         false => refused(file, error),
@@ -177,12 +177,12 @@ fn unread(file: &str, error: StorageError) -> Unfit {
 }
 
 /// Tells a refusal by the system, which does not condemn the checkpoint, from a fault of the file.
-fn refused(file: &str, error: StorageError) -> Unfit {
+fn refused(file: &str, error: StorageError) -> Rejection {
     if error.is_refusal() {
-        return Unfit::Unread(error);
+        return Rejection::Unread(error);
     }
     let source: &dyn std::error::Error = &error;
-    Unfit::Damaged(Fault::Io {
+    Rejection::Damaged(Fault::Io {
         file: file.to_owned(),
         reason: source.source().unwrap_or(source).to_string(),
     })

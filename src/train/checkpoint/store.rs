@@ -1,9 +1,9 @@
 //! The checkpoints of a run, which are always saved, checked and removed as a whole.
 
 use super::error::{CheckpointError, Fault};
-use super::seal::{SEAL_NAME, Seal, Unfit};
+use super::seal::{Rejection, SEAL_NAME, Seal};
 use crate::storage::{
-    self, StorageError, is_file, is_there, make_dirs, remove_file, remove_tree, rename_dir,
+    self, StorageError, exists, is_file, make_dirs, remove_file, remove_tree, rename_dir,
     replace_dir,
 };
 use std::path::{Path, PathBuf};
@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 /// Prefix of the step in a checkpoint's name.
 const NAME_PREFIX: &str = "step-";
 /// A checkpoint that is being written.
-const IN_WORK: &str = "part";
+const PARTIAL: &str = "part";
 /// A checkpoint that is being replaced.
 const REPLACED: &str = "old";
 /// A checkpoint that is being removed.
-const GONE: &str = "gone";
+const BEING_REMOVED: &str = "gone";
 /// Suffix of a checkpoint from which the run went back to an earlier one.
 const ABANDONED: &str = "abandoned";
 
@@ -81,7 +81,7 @@ impl CheckpointStore {
         step: u64,
         fill: impl FnOnce(&Path) -> Result<(), CheckpointError>,
     ) -> Result<Checkpoint, CheckpointError> {
-        let part = self.hidden(step, IN_WORK);
+        let part = self.hidden(step, PARTIAL);
         let filled = self
             .fill(step, &part, fill)
             .and_then(|()| self.put_in_place(step, &part));
@@ -113,22 +113,22 @@ impl CheckpointStore {
     /// The checkpoint of `step`, with all hashes checked.
     ///
     /// # Errors
-    /// [`CheckpointError::NotThere`], listing the existing ones; [`CheckpointError::Damaged`], naming the last
+    /// [`CheckpointError::NotFound`], listing the existing ones; [`CheckpointError::Damaged`], naming the last
     /// good one before it; a storage error for one that could not be read, which may be intact.
     pub fn at(&self, step: u64) -> Result<Checkpoint, CheckpointError> {
         let dir = self.existing(step)?;
         match Seal::check(&dir, step) {
             Ok(seal) => Ok(Checkpoint { dir, step, seal }),
-            Err(unfit) => Err(self.refused(dir, step, unfit)?),
+            Err(rejection) => Err(self.refused(dir, step, rejection)?),
         }
     }
 
     fn existing(&self, step: u64) -> Result<PathBuf, CheckpointError> {
         let dir = self.path(step);
-        match is_there(&dir)? {
+        match exists(&dir)? {
             true => Ok(dir),
-            false => Err(CheckpointError::NotThere {
-                there: list(&self.steps()?),
+            false => Err(CheckpointError::NotFound {
+                existing: list(&self.steps()?),
                 dir: self.dir.clone(),
                 step,
             }),
@@ -148,11 +148,11 @@ impl CheckpointStore {
         &self,
         dir: PathBuf,
         step: u64,
-        unfit: Unfit,
+        rejection: Rejection,
     ) -> Result<CheckpointError, StorageError> {
-        match unfit {
-            Unfit::Damaged(fault) => self.damaged(dir, step, fault),
-            Unfit::Unread(error) => Ok(error.into()),
+        match rejection {
+            Rejection::Damaged(fault) => self.damaged(dir, step, fault),
+            Rejection::Unread(error) => Ok(error.into()),
         }
     }
 
@@ -199,12 +199,12 @@ impl CheckpointStore {
     /// # Errors
     /// As [`CheckpointStore::at`] of the other place; a copy that cannot be written.
     pub fn copy_from(&self, other: &Self, step: u64) -> Result<(), CheckpointError> {
-        let (from, part) = (other.existing(step)?, self.hidden(step, IN_WORK));
+        let (from, part) = (other.existing(step)?, self.hidden(step, PARTIAL));
         remove_tree(&part)?;
         make_dirs(&part)?;
         match Seal::copy(&from, step, &part) {
             Ok(()) => self.put_in_place(step, &part),
-            Err(unfit) => Err(other.refused(from, step, unfit)?),
+            Err(rejection) => Err(other.refused(from, step, rejection)?),
         }
     }
 
@@ -237,7 +237,7 @@ impl CheckpointStore {
         is_kept: impl Fn(u64) -> bool,
     ) -> Result<(), StorageError> {
         for step in self.superfluous(newest, keep_last, is_kept)? {
-            let gone = self.hidden(step, GONE);
+            let gone = self.hidden(step, BEING_REMOVED);
             remove_tree(&gone)?;
             rename_dir(&self.path(step), &gone)?;
             remove_tree(&gone)?;
@@ -289,7 +289,7 @@ impl CheckpointStore {
                 continue;
             };
             let (left, place) = (self.dir.join(&name), self.path(step));
-            if state == REPLACED && !is_there(&place)? {
+            if state == REPLACED && !exists(&place)? {
                 rename_dir(&left, &place)?;
             } else {
                 remove_tree(&left)?;
@@ -321,7 +321,7 @@ pub fn step_of(name: &str) -> Option<u64> {
 /// Step and state of `.step-N.STATE`.
 fn hidden_parts(name: &str) -> Option<(u64, &str)> {
     let (name, state) = name.strip_prefix('.')?.rsplit_once('.')?;
-    let is_ours = [IN_WORK, REPLACED, GONE].contains(&state);
+    let is_ours = [PARTIAL, REPLACED, BEING_REMOVED].contains(&state);
     step_of(name).filter(|_| is_ours).map(|step| (step, state))
 }
 

@@ -322,7 +322,7 @@ fn a_removal_that_fails_midway_leaves_no_half_checkpoint_under_its_name() {
 }
 
 #[test]
-fn a_step_that_is_not_there_is_told_with_those_that_are() {
+fn a_missing_step_is_refused_with_the_existing_ones() {
     let (_run, store) = store();
     let error = store.at(7).unwrap_err().to_string();
     assert!(error.contains("there are no checkpoints"), "{error}");
@@ -453,7 +453,7 @@ fn weights_that_are_no_numbers_are_not_saved_and_the_older_checkpoint_stays() {
 }
 
 #[test]
-fn a_failing_read_is_no_damage_of_the_checkpoint() {
+fn a_failed_read_is_not_reported_as_a_damaged_checkpoint() {
     let (_run, store) = store();
     for step in [10, 20] {
         save(&store, step).unwrap();

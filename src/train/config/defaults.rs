@@ -24,7 +24,7 @@ const DEFAULT_GATE_FRACTION: f64 = 0.15;
 const DEFAULT_CUT_FRACTION: f64 = 0.4;
 /// Steps over which `auto` averages.
 const DEFAULT_RUNNING_STEPS: u64 = 50;
-/// Borders between easy, medium and hard positions, nats: the same for all labels, so that runs can be
+/// Boundaries between easy, medium and hard positions, nats: the same for all labels, so that runs can be
 /// laid beside each other. Terciles of a 4M-parameter model with V = 8192 on books are 2.2 and 4.8.
 const DEFAULT_BUCKET_BORDERS: [f64; 2] = [2.0, 5.0];
 

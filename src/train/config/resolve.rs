@@ -72,13 +72,13 @@ impl RunConfig {
             format_args!("{packing:?}"),
             remedy,
         )?;
-        let said = |bos: Option<u32>| bos.map_or("none".to_owned(), |id| id.to_string());
+        let shown = |bos: Option<u32>| bos.map_or("none".to_owned(), |id| id.to_string());
         let bos = self.data.sequence_bos.or(view.sequence_bos);
         require(
             bos == view.sequence_bos,
             "data.sequence_bos",
-            format_args!("the labels' {}", said(view.sequence_bos)),
-            said(bos),
+            format_args!("the labels' {}", shown(view.sequence_bos)),
+            shown(bos),
             remedy,
         )?;
         self.data.sequence_bos = bos;

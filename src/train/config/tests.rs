@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use std::path::Path;
 
 /// The least that a run must say.
-const LEAST: &str = "output = \"/runs/a\"\n\n[model]\nd_model = 64\nn_layers = 2\nn_heads = 4\nd_ff = 128\n\n\
+const MINIMAL: &str = "output = \"/runs/a\"\n\n[model]\nd_model = 64\nn_layers = 2\nn_heads = 4\nd_ff = 128\n\n\
     [data]\ntokens = \"/corpus\"\nseq_len = 32\n\n[train]\nsteps = 1000\nbatch_size = 8\n";
 
 fn read_over(text: &str, overrides: &[&str]) -> Result<RunConfig, ConfigError> {
@@ -19,12 +19,12 @@ fn read_over(text: &str, overrides: &[&str]) -> Result<RunConfig, ConfigError> {
     RunConfig::read(&path, &overrides)
 }
 
-fn least(overrides: &[&str]) -> RunConfig {
-    read_over(LEAST, overrides).unwrap()
+fn minimal(overrides: &[&str]) -> RunConfig {
+    read_over(MINIMAL, overrides).unwrap()
 }
 
 /// The error with its causes, as a binary prints it.
-fn said(error: ConfigError) -> String {
+fn message_of(error: ConfigError) -> String {
     let error: &dyn std::error::Error = &error;
     let causes = std::iter::successors(Some(error), |error| error.source());
     let causes: Vec<String> = causes.map(|cause| cause.to_string()).collect();
@@ -32,16 +32,16 @@ fn said(error: ConfigError) -> String {
 }
 
 fn refusal(overrides: &[&str]) -> String {
-    let validated = read_over(LEAST, overrides).and_then(|config| config.validate());
+    let validated = read_over(MINIMAL, overrides).and_then(|config| config.validate());
     let error = validated.unwrap_err();
     assert_eq!(error.kind(), crate::error::Kind::Usage);
-    said(error)
+    message_of(error)
 }
 
 const SALT: [&str; 3] = ["kd.mode=salt", "data.labels=labels", "kd.n_kd=100"];
 
 fn salt(more: &[&str]) -> RunConfig {
-    least(&[SALT.as_slice(), more].concat())
+    minimal(&[SALT.as_slice(), more].concat())
 }
 
 fn salt_refusal(more: &[&str]) -> String {
@@ -49,8 +49,8 @@ fn salt_refusal(more: &[&str]) -> String {
 }
 
 #[test]
-fn the_least_that_must_be_said_is_valid() {
-    let config = least(&[]);
+fn a_minimal_configuration_is_valid() {
+    let config = minimal(&[]);
     config.validate().unwrap();
     assert_eq!(config.kd.mode, Mode::Baseline);
     assert_eq!(config.schedule, ScheduleConfig::default());
@@ -58,7 +58,7 @@ fn the_least_that_must_be_said_is_valid() {
 
 #[test]
 fn an_override_wins_over_the_file_and_a_later_one_over_it() {
-    let config = least(&[
+    let config = minimal(&[
         "train.steps=2000",
         "train.steps = 3000",
         "train.batch_size=4",
@@ -71,7 +71,7 @@ fn overrides_need_no_quotes_for_words_and_paths() {
     let config = salt(&["schedule.lr=1e-4", "eval.every=0", "log.tensorboard=false"]);
     assert_eq!(config.kd.mode, Mode::Salt);
     assert_eq!(config.data.labels, Some("labels".into()));
-    let config = least(&["data.labels=a path/with = and #.x", "output='quoted'"]);
+    let config = minimal(&["data.labels=a path/with = and #.x", "output='quoted'"]);
     let labels = config.data.labels.unwrap();
     assert_eq!(labels, "a path/with = and #.x".into());
     assert_eq!(config.output, Path::new("quoted"));
@@ -79,7 +79,7 @@ fn overrides_need_no_quotes_for_words_and_paths() {
 
 #[test]
 fn an_override_may_make_a_table_and_take_a_key_out() {
-    let config = least(&[
+    let config = minimal(&[
         "model=",
         "init=hf",
         "optimizer={ beta1 = 0.8 }",
@@ -94,15 +94,15 @@ fn an_override_may_make_a_table_and_take_a_key_out() {
 #[test]
 fn a_flag_that_is_short_for_a_key_takes_any_text() {
     for text in ["2024", "true", "a \"b\" \\ c", "[x", "2024-01-01"] {
-        let config = least(&[&text_override("output", text)]);
+        let config = minimal(&[&text_override("output", text)]);
         assert_eq!(config.output, Path::new(text));
     }
 }
 
 #[test]
-fn an_override_may_give_what_the_file_lacks_or_has_wrong() {
-    let without_steps = LEAST.replace("steps = 1000\n", "");
-    let wrong_steps = LEAST.replace("1000", "\"many\"");
+fn an_override_may_supply_or_fix_a_key() {
+    let without_steps = MINIMAL.replace("steps = 1000\n", "");
+    let wrong_steps = MINIMAL.replace("1000", "\"many\"");
     for text in [without_steps, wrong_steps] {
         assert!(read_over(&text, &[]).is_err());
         let config = read_over(&text, &["train.steps=7", "eval.every=1"]).unwrap();
@@ -112,9 +112,9 @@ fn an_override_may_give_what_the_file_lacks_or_has_wrong() {
 
 #[test]
 fn unknown_keys_are_refused_with_key_file_and_line() {
-    let text = LEAST.replace("steps = 1000", "stepz = 1000");
+    let text = MINIMAL.replace("steps = 1000", "stepz = 1000");
     for overrides in [[].as_slice(), &["optimizer.eps=0.3"]] {
-        let message = said(read_over(&text, overrides).unwrap_err());
+        let message = message_of(read_over(&text, overrides).unwrap_err());
         for part in ["run.toml", "line 14", "stepz", "`steps`"] {
             assert!(message.contains(part), "{part}: {message}");
         }
@@ -123,9 +123,9 @@ fn unknown_keys_are_refused_with_key_file_and_line() {
 
 #[test]
 fn missing_keys_are_refused_by_name_all_at_once_with_or_without_overrides() {
-    let text = LEAST.replace("steps = 1000\n", "");
+    let text = MINIMAL.replace("steps = 1000\n", "");
     for overrides in [[].as_slice(), &["optimizer.eps=0.3"]] {
-        let message = said(read_over(&text, overrides).unwrap_err());
+        let message = message_of(read_over(&text, overrides).unwrap_err());
         let words = [
             "train.steps is missing",
             "run.toml",
@@ -135,7 +135,7 @@ fn missing_keys_are_refused_by_name_all_at_once_with_or_without_overrides() {
             assert!(message.contains(part), "{part}: {message}");
         }
     }
-    let message = said(read_over("[kd]\nomega = 0.5\n[model]\nd_ff = 3", &[]).unwrap_err());
+    let message = message_of(read_over("[kd]\nomega = 0.5\n[model]\nd_ff = 3", &[]).unwrap_err());
     let keys = [
         "output",
         "model.d_model",
@@ -157,7 +157,7 @@ fn missing_keys_are_refused_by_name_all_at_once_with_or_without_overrides() {
 fn paths_in_a_file_begin_at_the_file_and_those_set_where_the_program_does() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("run.toml");
-    let relative = LEAST.replace("\"/", "\"");
+    let relative = MINIMAL.replace("\"/", "\"");
     std::fs::write(&path, &relative).unwrap();
     let config = RunConfig::read(&path, &["data.validation=v".to_owned()]).unwrap();
     assert_eq!(config.output, dir.path().join("runs/a"));
@@ -191,8 +191,8 @@ fn wrong_overrides_are_refused_with_the_override_named() {
         ("model=[1, 2", "close it"),
     ];
     for (text, part) in cases {
-        let error = read_over(LEAST, &["optimizer.eps=0.3", text]).unwrap_err();
-        let message = said(error);
+        let error = read_over(MINIMAL, &["optimizer.eps=0.3", text]).unwrap_err();
+        let message = message_of(error);
         assert!(
             message.contains(text) && message.contains(part),
             "{text}: {message}"
@@ -202,7 +202,7 @@ fn wrong_overrides_are_refused_with_the_override_named() {
 
 #[test]
 fn of_two_overrides_the_wrong_one_is_named() {
-    let message = said(read_over(LEAST, &["train.steps=5", "kd.omgea=1"]).unwrap_err());
+    let message = message_of(read_over(MINIMAL, &["train.steps=5", "kd.omgea=1"]).unwrap_err());
     assert!(
         message.starts_with("--set kd.omgea=1: unknown field `omgea`"),
         "{message}"
@@ -211,15 +211,15 @@ fn of_two_overrides_the_wrong_one_is_named() {
 
 #[test]
 fn taking_out_a_wrong_key_is_not_blamed_for_what_else_is_missing() {
-    let text = LEAST.replace("steps = 1000", "stepz = 1000");
-    let message = said(read_over(&text, &["train.stepz="]).unwrap_err());
+    let text = MINIMAL.replace("steps = 1000", "stepz = 1000");
+    let message = message_of(read_over(&text, &["train.stepz="]).unwrap_err());
     assert!(message.starts_with("train.steps is missing"), "{message}");
-    let message = said(read_over(LEAST, &["train.steps="]).unwrap_err());
+    let message = message_of(read_over(MINIMAL, &["train.steps="]).unwrap_err());
     assert!(message.starts_with("train.steps is missing"), "{message}");
-    let message = said(read_over(LEAST, &["model={ d_model = 64 }"]).unwrap_err());
+    let message = message_of(read_over(MINIMAL, &["model={ d_model = 64 }"]).unwrap_err());
     assert!(message.starts_with("3 options are missing"), "{message}");
-    let wrong = LEAST.replace("steps = 1000", "stepz = 1000\nstepy = 1000");
-    let message = said(read_over(&wrong, &["train.stepz="]).unwrap_err());
+    let wrong = MINIMAL.replace("steps = 1000", "stepz = 1000\nstepy = 1000");
+    let message = message_of(read_over(&wrong, &["train.stepz="]).unwrap_err());
     assert!(
         message.contains("run.toml is invalid") && message.contains("stepy"),
         "{message}"
@@ -229,8 +229,8 @@ fn taking_out_a_wrong_key_is_not_blamed_for_what_else_is_missing() {
 #[test]
 fn an_unreadable_or_broken_file_is_refused_by_name() {
     let error = RunConfig::read(Path::new("no/such/run.toml"), &[]).unwrap_err();
-    assert!(said(error).contains("no/such/run.toml"));
-    let message = said(read_over("output = ", &["train.steps=5"]).unwrap_err());
+    assert!(message_of(error).contains("no/such/run.toml"));
+    let message = message_of(read_over("output = ", &["train.steps=5"]).unwrap_err());
     assert!(
         message.contains("run.toml") && message.contains("line 1"),
         "{message}"
@@ -343,7 +343,7 @@ fn ranges_that_need_two_keys_are_refused() {
         message.contains("at most 900, the steps after warm-up"),
         "{message}"
     );
-    least(&["schedule.shape=wsd", "schedule.decay_steps=900"])
+    minimal(&["schedule.shape=wsd", "schedule.decay_steps=900"])
         .validate()
         .unwrap();
     let message = refusal(&["schedule.shape=wsd", "schedule.decay_steps=0"]);
@@ -356,7 +356,7 @@ fn ranges_that_need_two_keys_are_refused() {
         message.starts_with("schedule.warmup_steps is 1000: expected fewer than train.steps"),
         "{message}"
     );
-    least(&["model.n_heads=3", "model.head_dim=8"])
+    minimal(&["model.n_heads=3", "model.head_dim=8"])
         .validate()
         .unwrap();
 }
@@ -365,7 +365,7 @@ fn ranges_that_need_two_keys_are_refused() {
 fn a_run_has_a_model_or_a_directory_to_start_from_and_not_both() {
     assert!(refusal(&["model="]).starts_with("model is missing"));
     assert!(refusal(&["init=hf"]).starts_with("init is hf: expected no [model] with it"));
-    least(&["model=", "init=hf"]).validate().unwrap();
+    minimal(&["model=", "init=hf"]).validate().unwrap();
 }
 
 #[test]
@@ -437,7 +437,7 @@ fn keys_of_another_transition_are_refused() {
 #[test]
 fn a_mode_with_one_stage_has_no_length_of_stage_1() {
     let rkd = ["kd.mode=rkd", "data.labels=labels", "data.tokens="];
-    least(&rkd).validate().unwrap();
+    minimal(&rkd).validate().unwrap();
     let message = refusal(&[rkd.as_slice(), &["kd.n_kd=5"]].concat());
     assert!(
         message.starts_with("kd.n_kd is 5: expected no such key"),
@@ -459,25 +459,25 @@ fn tokens_that_no_step_would_read_are_refused() {
         message.starts_with("data.tokens is /corpus: expected no tokens with kd.mode rkd"),
         "{message}"
     );
-    least(&[rkd.as_slice(), &["data.tokens="]].concat())
+    minimal(&[rkd.as_slice(), &["data.tokens="]].concat())
         .validate()
         .unwrap();
 }
 
 #[test]
 fn a_kd_table_without_a_mode_is_refused_wherever_its_keys_are_from() {
-    let in_file = format!("{LEAST}\n[kd]\nomega = 0.5\n");
-    let empty = format!("{LEAST}\n[kd]\n");
+    let in_file = format!("{MINIMAL}\n[kd]\nomega = 0.5\n");
+    let empty = format!("{MINIMAL}\n[kd]\n");
     let cases: [(&str, &[&str]); 4] = [
         (&in_file, &[]),
         (&empty, &[]),
         (&in_file, &["train.steps=5"]),
-        (LEAST, &["kd.omega=0.5"]),
+        (MINIMAL, &["kd.omega=0.5"]),
     ];
     for (text, overrides) in cases {
         let error = read_over(text, overrides).unwrap_err();
         assert_eq!(error.kind(), crate::error::Kind::Usage);
-        let message = said(error);
+        let message = message_of(error);
         assert!(message.starts_with("kd.mode is missing"), "{message}");
     }
     let taken_out = read_over(&in_file, &["kd="]).unwrap();
@@ -500,7 +500,7 @@ fn the_end_of_stage_1_by_the_teacher_needs_a_teacher() {
 #[test]
 fn the_default_warm_up_is_a_tenth_of_a_short_run() {
     let of_steps = |steps: u64| {
-        let config = least(&[&format!("train.steps={steps}")]);
+        let config = minimal(&[&format!("train.steps={steps}")]);
         config.resolve(None).unwrap().schedule.warmup_steps
     };
     assert_eq!(
@@ -538,7 +538,7 @@ fn a_baseline_may_read_the_same_sequences_as_the_mode_it_is_compared_with() {
 
 #[test]
 fn resolving_fills_in_every_default() {
-    let config = least(&["train.threads=3"]).resolve(None).unwrap();
+    let config = minimal(&["train.threads=3"]).resolve(None).unwrap();
     let model = config.model.as_ref().unwrap();
     assert_eq!(
         (model.n_kv_heads, model.head_dim, model.max_seq_len),
@@ -558,7 +558,7 @@ fn resolving_fills_in_every_default() {
         (config.data.packing, config.data.prefetch),
         (Some(Packing::Concat), Some(4))
     );
-    let wsd = least(&["schedule.shape=wsd"]).resolve(None).unwrap();
+    let wsd = minimal(&["schedule.shape=wsd"]).resolve(None).unwrap();
     assert_eq!(
         (wsd.schedule.min_lr, wsd.schedule.decay_steps),
         (Some(0.0), Some(200))
@@ -606,14 +606,14 @@ fn sequences_are_cut_as_the_labels_say() {
         let error = salt(&["data.seq_len=", text])
             .resolve(Some(&view))
             .unwrap_err();
-        assert!(said(error).starts_with(part));
+        assert!(message_of(error).starts_with(part));
     }
     assert!(
-        said(salt(&["data.seq_len="]).resolve(None).unwrap_err())
+        message_of(salt(&["data.seq_len="]).resolve(None).unwrap_err())
             .starts_with("data.seq_len is missing")
     );
     let short = salt(&["data.seq_len=", "model.max_seq_len=40"]).resolve(Some(&view));
-    assert!(said(short.unwrap_err()).starts_with("model.max_seq_len is 40"));
+    assert!(message_of(short.unwrap_err()).starts_with("model.max_seq_len is 40"));
 }
 
 #[test]
@@ -642,7 +642,7 @@ fn the_loss_is_the_unbiased_one_where_labels_hold_draws_unless_another_is_named(
 
 #[test]
 fn a_model_takes_its_vocabulary_and_length_from_the_run() {
-    let model = least(&["model.n_kv_heads=2", "model.tie_embeddings=true"])
+    let model = minimal(&["model.n_kv_heads=2", "model.tie_embeddings=true"])
         .model
         .unwrap();
     let spec = model.spec(512, 32);
@@ -700,7 +700,7 @@ fn only_keys_that_change_nothing_learnt_may_change_on_resume() {
         let now = salt(&[text]).resolve(None).unwrap();
         let (differing, ..) = difference(&now, &begun).unwrap();
         assert_eq!(differing, key);
-        let message = said(
+        let message = message_of(
             now.check_resumes(&begun, Path::new("runs/a"), &[])
                 .unwrap_err(),
         );
@@ -753,7 +753,7 @@ fn a_run_of_before_there_was_a_margin_goes_on_with_the_default_one_only() {
 }
 
 #[test]
-fn a_margin_is_of_auto_and_borders_rise() {
+fn a_margin_needs_auto_and_boundaries_must_increase() {
     let message = salt_refusal(&["kd.auto_margin=0.1"]);
     assert!(message.starts_with("kd.auto_margin is 0.1"), "{message}");
     let auto = ["kd.transition=auto", "kd.auto_margin=inf"];
@@ -763,11 +763,11 @@ fn a_margin_is_of_auto_and_borders_rise() {
         message.starts_with("log.bucket_borders is [4, 1]"),
         "{message}"
     );
-    let resolved = least(&["log.bucket_borders=[0.5, 2.5]"])
+    let resolved = minimal(&["log.bucket_borders=[0.5, 2.5]"])
         .resolve(None)
         .unwrap();
     assert_eq!(resolved.log.bucket_borders, Some([0.5, 2.5]));
-    let resolved = least(&[]).resolve(None).unwrap();
+    let resolved = minimal(&[]).resolve(None).unwrap();
     assert_eq!(resolved.log.bucket_borders, Some([2.0, 5.0]));
 }
 
@@ -782,7 +782,7 @@ fn a_branch_may_differ_from_its_trunk_in_its_end_alone() {
         let checkpoint = Path::new("runs/a/checkpoints/step-400");
         branch
             .check_branches(&trunk, 400, checkpoint, &[])
-            .map_err(said)
+            .map_err(message_of)
     };
     let wsd = ["schedule.shape=wsd", "schedule.decay_steps=200"];
     branch(&wsd).unwrap();
@@ -842,7 +842,7 @@ fn any_config() -> impl Strategy<Value = RunConfig> {
             (steps, seed, omega, lr, beta),
             (path, flag, has_init, seq_len),
         )| {
-            let mut config = least(&[]);
+            let mut config = minimal(&[]);
             config.train.steps = steps;
             config.train.seed = seed;
             config.optimizer.beta1 = beta;
@@ -938,7 +938,7 @@ fn several_labels_are_a_list_with_weights_and_one_may_be_either() {
 }
 
 #[test]
-fn what_is_said_of_several_teachers_needs_several() {
+fn keys_for_several_teachers_need_several_teachers() {
     let both = "data.labels=[\"a\", \"b\"]";
     for (keys, words) in [
         (&["data.labels=[]"][..], "data.labels is 0 of them"),

@@ -27,7 +27,7 @@ impl RunConfig {
         check_schedule(&self.schedule, self.train.steps)?;
         check_teachers(&self.kd, &self.data)?;
         check_stages(&self.kd, &self.data, self.train.steps, self.may_end_early())?;
-        check_keeping(&self.checkpoint, &self.log, self.train.steps)
+        check_checkpoint_policy(&self.checkpoint, &self.log, self.train.steps)
     }
 
     /// A branch may end within the stage 1 of its trunk, whose `n_kd` it has.
@@ -391,7 +391,7 @@ fn check_n_kd(
     }
     let expected = "the token corpus of the steps after stage 1".to_owned();
     let remedy = "give one, or set kd.n_kd to train.steps with kd.transition = \"step\"";
-    let covered = labelled_steps_at_least(kd, n_kd) >= steps;
+    let covered = min_labelled_steps(kd, n_kd) >= steps;
     present(
         covered || data.tokens.is_some(),
         "data.tokens",
@@ -401,7 +401,7 @@ fn check_n_kd(
 }
 
 /// Steps that read labels whatever happens.
-fn labelled_steps_at_least(kd: &KdConfig, n_kd: u64) -> u64 {
+fn min_labelled_steps(kd: &KdConfig, n_kd: u64) -> u64 {
     match kd.transition {
         TransitionKind::Step => n_kd,
         TransitionKind::Linear => n_kd.saturating_add(kd.decay_steps(n_kd)),
@@ -409,7 +409,7 @@ fn labelled_steps_at_least(kd: &KdConfig, n_kd: u64) -> u64 {
     }
 }
 
-fn check_keeping(
+fn check_checkpoint_policy(
     checkpoint: &CheckpointConfig,
     log: &LogConfig,
     steps: u64,

@@ -161,9 +161,9 @@ pub enum DataError {
     },
     /// A run that needs more sequences than are available.
     #[error(
-        "{n_steps} steps of {batch_size} {kind} sequences need {}, but only {there} are available{left_out}, each read up to {epochs} times ({key} = {epochs}): {remedy}, or set {key} = {}",
+        "{n_steps} steps of {batch_size} {kind} sequences need {}, but only {available} are available{left_out}, each read up to {epochs} times ({key} = {epochs}): {remedy}, or set {key} = {}",
         n_needed(*n_steps, *batch_size),
-        n_needed(*n_steps, *batch_size).div_ceil(*there)
+        n_needed(*n_steps, *batch_size).div_ceil(*available)
     )]
     Budget {
         /// `labelled` or `token`.
@@ -173,7 +173,7 @@ pub enum DataError {
         /// Sequences per step.
         batch_size: usize,
         /// Sequences that may be used, at least 1.
-        there: u64,
+        available: u64,
         /// Describes what was excluded, if anything.
         left_out: String,
         /// How often each may be read.

@@ -165,7 +165,7 @@ enum Slot {
 }
 
 /// A window with the rows read so far.
-struct Filled {
+struct PartialWindow {
     window: Window,
     /// Kept rows of the groups read so far, in that order.
     slots: Vec<Slot>,
@@ -174,9 +174,9 @@ struct Filled {
     errors: Vec<Option<DataError>>,
 }
 
-impl Filled {
+impl PartialWindow {
     fn new(window: Window) -> Self {
-        Filled {
+        PartialWindow {
             slots: Vec::with_capacity(window.n_rows as usize),
             window,
             n_groups_read: 0,
@@ -229,8 +229,8 @@ pub(super) struct LabelStream {
     /// Nothing is read ahead from here on.
     end: u64,
     epoch: EpochOrder,
-    current: Filled,
-    next: Option<Filled>,
+    current: PartialWindow,
+    next: Option<PartialWindow>,
 }
 
 impl LabelStream {
@@ -245,7 +245,7 @@ impl LabelStream {
             position,
             end,
             epoch,
-            current: Filled::new(window),
+            current: PartialWindow::new(window),
             next: None,
         }
     }
@@ -268,12 +268,12 @@ impl LabelStream {
         Ok(example)
     }
 
-    fn window_at(&mut self, position: u64) -> Filled {
+    fn window_at(&mut self, position: u64) -> PartialWindow {
         let order = &self.shards.labels.inner.order;
         if position / order.n_rows != self.epoch.epoch {
             self.epoch = order.epoch(position / order.n_rows);
         }
-        Filled::new(order.window(&self.epoch, position % order.n_rows))
+        PartialWindow::new(order.window(&self.epoch, position % order.n_rows))
     }
 
     /// Reads the next window to the extent that the current one is used up.

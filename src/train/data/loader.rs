@@ -43,11 +43,11 @@ pub struct Coverage {
     /// Maximum labelled sequences that the steps need.
     pub labelled_needed: u64,
     /// Distinct labelled sequences available.
-    pub labelled_there: u64,
+    pub labelled_available: u64,
     /// Maximum token sequences that the steps need.
     pub tokens_needed: u64,
     /// Distinct token sequences available.
-    pub tokens_there: u64,
+    pub tokens_available: u64,
     /// Sequences of the token corpus that are excluded because stage 1 may use them.
     pub tokens_excluded: u64,
 }
@@ -105,9 +105,9 @@ impl Loader {
         let (labels, tokens) = (self.labels.as_ref(), self.tokens.as_ref());
         Coverage {
             labelled_needed: n_needed(self.stages.labelled_steps, self.stages.batch_size),
-            labelled_there: labels.map_or(0, LabelSource::n_sequences),
+            labelled_available: labels.map_or(0, LabelSource::n_sequences),
             tokens_needed: n_needed(self.stages.token_steps, self.stages.batch_size),
-            tokens_there: tokens.map_or(0, TokenSource::n_available),
+            tokens_available: tokens.map_or(0, TokenSource::n_available),
             tokens_excluded: tokens.map_or(0, TokenSource::n_excluded),
         }
     }
@@ -226,11 +226,11 @@ impl Loader {
         if coverage.tokens_needed > 0 && self.tokens.is_none() {
             return Err(no_tokens());
         }
-        self.check_enough(Want {
+        self.check_enough(Requirement {
             kind: LABELLED,
             n_steps: self.stages.labelled_steps,
             needed: coverage.labelled_needed,
-            there: coverage.labelled_there,
+            available: coverage.labelled_available,
             left_out: self.unselected(),
             epochs: self.stages.label_epochs,
             key: "data.label_epochs",
@@ -240,11 +240,11 @@ impl Loader {
             0 => String::new(),
             n => format!(" (not counting {n} that stage 1 may use)"),
         };
-        self.check_enough(Want {
+        self.check_enough(Requirement {
             kind: TOKEN,
             n_steps: self.stages.token_steps,
             needed: coverage.tokens_needed,
-            there: coverage.tokens_there,
+            available: coverage.tokens_available,
             left_out,
             epochs: self.stages.token_epochs,
             key: "data.token_epochs",
@@ -263,25 +263,29 @@ impl Loader {
         }
     }
 
-    fn check_enough(&self, want: Want) -> Result<(), DataError> {
-        if want.needed <= want.there.saturating_mul(u64::from(want.epochs)) {
+    fn check_enough(&self, requirement: Requirement) -> Result<(), DataError> {
+        if requirement.needed
+            <= requirement
+                .available
+                .saturating_mul(u64::from(requirement.epochs))
+        {
             return Ok(());
         }
-        if want.there == 0 {
+        if requirement.available == 0 {
             return Err(DataError::NoSource {
-                kind: want.kind,
+                kind: requirement.kind,
                 remedy: "stage 1 may use every sequence of data.tokens: give a longer corpus, or fewer steps of stage 1 (kd.n_kd)",
             });
         }
         Err(DataError::Budget {
-            kind: want.kind,
-            n_steps: want.n_steps,
+            kind: requirement.kind,
+            n_steps: requirement.n_steps,
             batch_size: self.stages.batch_size,
-            there: want.there,
-            left_out: want.left_out,
-            epochs: want.epochs,
-            key: want.key,
-            remedy: want.remedy,
+            available: requirement.available,
+            left_out: requirement.left_out,
+            epochs: requirement.epochs,
+            key: requirement.key,
+            remedy: requirement.remedy,
         })
     }
 
@@ -300,11 +304,11 @@ impl Loader {
 }
 
 /// One side of the budget.
-struct Want {
+struct Requirement {
     kind: &'static str,
     n_steps: u64,
     needed: u64,
-    there: u64,
+    available: u64,
     left_out: String,
     epochs: u32,
     key: &'static str,

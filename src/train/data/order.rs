@@ -15,7 +15,7 @@ use crate::splitmix::splitmix64;
 
 /// Keeps the keys of the different permutations apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Use {
+enum Purpose {
     RowGroups = 1,
     Rows = 2,
     Tokens = 3,
@@ -56,7 +56,7 @@ impl LabelOrder {
     /// The order of the groups in one epoch.
     pub(super) fn epoch(&self, epoch: u64) -> EpochOrder {
         let n_groups = self.groups.len() as u64;
-        let key = key(self.seed, Use::RowGroups, epoch, 0);
+        let key = key(self.seed, Purpose::RowGroups, epoch, 0);
         let permutation = Permutation::new(n_groups, Some(key));
         let groups: Vec<usize> = (0..n_groups)
             .map(|slot| permutation.index_at(slot) as usize)
@@ -83,7 +83,7 @@ impl LabelOrder {
         let last = order.groups.len().min(first + self.groups_per_window);
         let groups = order.groups[first..last].to_vec();
         let n_rows = self.rows_of(&groups);
-        let key = key(self.seed, Use::Rows, order.epoch, window as u64);
+        let key = key(self.seed, Purpose::Rows, order.epoch, window as u64);
         Window {
             first_position: order.epoch * self.n_rows + order.window_ends[window] - n_rows,
             n_rows,
@@ -134,10 +134,10 @@ impl Window {
 
 /// The permutation of `n` sequences of token files in one epoch.
 pub(super) fn token_permutation(n: u64, seed: u64, epoch: u64) -> Permutation {
-    Permutation::new(n, Some(key(seed, Use::Tokens, epoch, 0)))
+    Permutation::new(n, Some(key(seed, Purpose::Tokens, epoch, 0)))
 }
 
-fn key(seed: u64, purpose: Use, epoch: u64, window: u64) -> u64 {
+fn key(seed: u64, purpose: Purpose, epoch: u64, window: u64) -> u64 {
     [purpose as u64, epoch, window]
         .into_iter()
         .fold(splitmix64(seed), |key, part| {

@@ -19,7 +19,7 @@ pub struct TokenOptions {
     /// The corpus.
     pub path: PathBuf,
     /// How its files are to be read.
-    pub said: OpenOptions,
+    pub open_options: OpenOptions,
     /// How it is cut: as the labels, if there are any.
     pub view: ViewOptions,
     /// Seed of the order.
@@ -58,7 +58,7 @@ impl Excluded {
     }
 
     /// The `i`-th seq_id that is not excluded.
-    fn nth_other(&self, i: u64) -> u64 {
+    fn nth_included(&self, i: u64) -> u64 {
         i + self.n_others_before.partition_point(|&before| before <= i) as u64
     }
 }
@@ -124,7 +124,7 @@ impl TokenSource {
                 return Err(changed(path));
             }
         }
-        let Some(touched) = self.corpus.touched_file()? else {
+        let Some(touched) = self.corpus.modified_file()? else {
             return Ok(());
         };
         match self.corpus.check_contents() {
@@ -163,8 +163,8 @@ impl TokenSource {
         }
     }
 
-    fn said_dtype(&self) -> Option<Dtype> {
-        self.corpus.said_dtype()
+    fn explicit_dtype(&self) -> Option<Dtype> {
+        self.corpus.explicit_dtype()
     }
 
     fn is_front(&self) -> bool {
@@ -201,13 +201,21 @@ impl TokenSource {
         let dtype = |dtype: Option<Dtype>| dtype.map_or("not said", Dtype::name).to_owned();
         let view = |view: &ViewOptions| format!("{view:?}");
         for (what, expected, got) in [
-            ("data.eod", show(theirs.eod), show(self.options.said.eod)),
+            (
+                "data.eod",
+                show(theirs.eod),
+                show(self.options.open_options.eod),
+            ),
             (
                 "data.eod_position",
                 side(theirs.eod_position == Some(EodPosition::Front)),
                 side(self.is_front()),
             ),
-            ("data.dtype", dtype(theirs.dtype), dtype(self.said_dtype())),
+            (
+                "data.dtype",
+                dtype(theirs.dtype),
+                dtype(self.explicit_dtype()),
+            ),
             ("the view", view(&labels.view()), view(&self.options.view)),
             (
                 "the number of sequences",
@@ -266,7 +274,7 @@ pub struct TokenOrder {
 impl TokenOrder {
     /// The seq_id at position `idx`, which must be below `n_available`.
     pub fn seq_id(&self, idx: u64) -> u64 {
-        self.excluded.nth_other(self.permutation.index_at(idx))
+        self.excluded.nth_included(self.permutation.index_at(idx))
     }
 }
 
@@ -287,8 +295,8 @@ fn open_corpus(options: &TokenOptions) -> Result<TokenCorpus, DataError> {
         expected: expected.to_owned(),
         got: got.to_owned(),
     };
-    TokenCorpus::open(&options.path, &options.said).map_err(|error| match error {
-        TokensError::SaidByFile { option, got, .. } => {
+    TokenCorpus::open(&options.path, &options.open_options).map_err(|error| match error {
+        TokensError::OptionInFile { option, got, .. } => {
             let key = match option {
                 "--dtype" => "data.dtype",
                 "--eod" => "data.eod",
@@ -298,7 +306,7 @@ fn open_corpus(options: &TokenOptions) -> Result<TokenCorpus, DataError> {
                 "no value: these tokens record document boundaries and the type of their ids";
             setting(key, expected, &got)
         }
-        TokensError::DtypeSaidByFile { expected, got, .. } => setting(
+        TokensError::DtypeInHeader { expected, got, .. } => setting(
             "data.dtype",
             &format!("{expected}, as the file's header says"),
             got,

@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_border_belongs_to_the_bin_below_it_and_1_to_the_last() {
+    fn a_boundary_belongs_to_the_bin_below_it_and_1_to_the_last() {
         let bin_of = |best_prob| {
             let calibration = of(&[(best_prob, true)]);
             calibration.bins.iter().position(|bin| bin.n == 1).unwrap()

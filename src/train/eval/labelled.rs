@@ -25,7 +25,7 @@ pub const BUCKET_NAMES: [&str; 3] = ["easy", "medium", "hard"];
 pub struct LabelledOptions {
     /// Boundaries of the buckets: the teacher's maximum NLL of easy and of medium positions, nats. `None` takes
     /// [`teacher_terciles`] of the same sequences.
-    pub borders: Option<[f64; 2]>,
+    pub boundaries: Option<[f64; 2]>,
     /// Only sequences with these numbers.
     pub seq_ids: Option<Range<u64>>,
 }
@@ -145,11 +145,11 @@ pub fn evaluate_labelled(
     mut on_progress: impl FnMut(&EvalProgress) -> ControlFlow<()>,
 ) -> Result<LabelledReport, EvalError> {
     check_labels(&network.params.spec, labels)?;
-    let borders = match options.borders {
-        Some(borders) => borders,
+    let boundaries = match options.boundaries {
+        Some(boundaries) => boundaries,
         None => teacher_terciles(labels, options)?,
     };
-    let mut tally = Tally::new(borders);
+    let mut tally = Tally::new(boundaries);
     let mut fault = None;
     let examples = labels
         .examples()
@@ -193,10 +193,10 @@ fn check_labels(spec: &ModelSpec, labels: &LabelSource) -> Result<(), EvalError>
 }
 
 /// The bucket of a position with this NLL of the teacher.
-pub(in crate::train) fn bucket_of(teacher_nll: f64, borders: [f64; 2]) -> usize {
-    borders
+pub(in crate::train) fn bucket_of(teacher_nll: f64, boundaries: [f64; 2]) -> usize {
+    boundaries
         .iter()
-        .filter(|&&border| teacher_nll > border)
+        .filter(|&&boundary| teacher_nll > boundary)
         .count()
 }
 
@@ -219,16 +219,16 @@ impl std::ops::AddAssign for BucketSums {
 /// Sums of an evaluation in progress.
 struct Tally {
     n_sequences: u64,
-    borders: [f64; 2],
+    boundaries: [f64; 2],
     buckets: [BucketSums; 3],
     calibration: Calibration,
 }
 
 impl Tally {
-    fn new(borders: [f64; 2]) -> Self {
+    fn new(boundaries: [f64; 2]) -> Self {
         Self {
             n_sequences: 0,
-            borders,
+            boundaries,
             buckets: [BucketSums::default(); 3],
             calibration: Calibration::default(),
         }
@@ -238,7 +238,7 @@ impl Tally {
         self.n_sequences += 1;
         for (score, &logprob) in scores_t.iter().zip(teacher_logprobs(example)) {
             let teacher_nll = -f64::from(logprob);
-            self.buckets[bucket_of(teacher_nll, self.borders)] += BucketSums {
+            self.buckets[bucket_of(teacher_nll, self.boundaries)] += BucketSums {
                 n: 1,
                 nll: score.nll,
                 teacher_nll,
@@ -262,7 +262,7 @@ impl Tally {
             accuracy,
             ece,
             teacher_nll: all.teacher_nll / n,
-            bucket_borders: self.borders,
+            bucket_borders: self.boundaries,
             buckets: [0, 1, 2].map(|i| self.bucket(i)),
         })
     }
@@ -289,7 +289,7 @@ mod tests {
     use crate::signals::PositionSignals;
 
     #[test]
-    fn a_border_belongs_to_the_easier_bucket() {
+    fn a_boundary_belongs_to_the_easier_bucket() {
         let of = |nll| BUCKET_NAMES[bucket_of(nll, [1.0, 2.0])];
         assert_eq!([of(0.0), of(1.0)], ["easy", "easy"]);
         assert_eq!([of(1.001), of(2.0)], ["medium", "medium"]);

@@ -36,7 +36,7 @@ pub use labelled::{
 };
 pub use run::{
     DEFAULT_BATCH_POSITIONS, EvalOptions, EvalProgress, evaluate, evaluation_capacity,
-    evenly_spread,
+    evenly_spaced,
 };
 pub use score::{DocumentGroups, EvalReport, GroupScore, NllSums, Score, text_bytes_of_ids};
 pub use text::{TextCorpus, TextOptions};

@@ -99,7 +99,7 @@ fn check_view(spec: &ModelSpec, view: &SequenceView<'_>) -> Result<(), EvalError
 }
 
 /// `n` of the numbers 0 to `n_total` - 1, evenly spread and increasing; all of them if there are no more.
-pub fn evenly_spread(n_total: u64, n: u64) -> impl Iterator<Item = u64> {
+pub fn evenly_spaced(n_total: u64, n: u64) -> impl Iterator<Item = u64> {
     let n = n.min(n_total);
     (0..n).map(move |idx| (u128::from(idx) * u128::from(n_total) / u128::from(n)) as u64)
 }
@@ -237,10 +237,10 @@ mod tests {
 
     #[test]
     fn a_sample_is_spread_from_the_first_sequence_on() {
-        let spread = |n_total, n| evenly_spread(n_total, n).collect::<Vec<_>>();
+        let spread = |n_total, n| evenly_spaced(n_total, n).collect::<Vec<_>>();
         assert_eq!(spread(10, 4), [0, 2, 5, 7]);
         assert_eq!(spread(3, 9), [0, 1, 2]);
         assert_eq!(spread(0, 4), [0; 0]);
-        assert_eq!(evenly_spread(u64::MAX, 3).last(), Some(u64::MAX / 3 * 2));
+        assert_eq!(evenly_spaced(u64::MAX, 3).last(), Some(u64::MAX / 3 * 2));
     }
 }

@@ -34,12 +34,12 @@ pub(super) fn terciles(
             }
         }
     })?;
-    let border = |i: usize| {
+    let boundary = |i: usize| {
         let (half, rank) = found[i];
         let (low, _) = lower[i].find(rank);
         f64::from(f32::from_bits((half as u32) << 16 | low as u32))
     };
-    Ok(Some([border(0), border(1)]))
+    Ok(Some([boundary(0), boundary(1)]))
 }
 
 /// Bits in the same order as the values, for values of 0 or more. A probability that rounds to more than 1 has
@@ -70,7 +70,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn borders_are_those_of_the_sorted_values(
+        fn boundaries_are_those_of_the_sorted_values(
             nlls in prop::collection::vec(
                 prop_oneof![0.0_f32..20.0, 1.0_f32..1.0001, Just(0.0), Just(3.5), Just(f32::INFINITY)],
                 1..200,
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn thirds_of_a_few() {
+    fn terciles_of_a_few_values() {
         assert_eq!(of(&[]), None);
         assert_eq!(of(&[2.0]), Some([2.0, 2.0]));
         assert_eq!(of(&[3.0, 1.0, 2.0]), Some([1.0, 2.0]));

@@ -70,18 +70,18 @@ impl TextCorpus {
             overwrite: false,
         };
         let writer = CorpusWriter::create(&path, tokenizer, settings)?;
-        let mut making = Making::new(tokenizer, options, writer);
+        let mut builder = CorpusBuilder::new(tokenizer, options, writer);
         loop {
             let chunk = read_chunk(&mut documents)?;
             if chunk.is_empty() {
                 break;
             }
-            making.push(&chunk)?;
+            builder.push(&chunk)?;
             if on_progress(documents.bytes_read()).is_break() {
                 return Err(EvalError::Interrupted);
             }
         }
-        making.finish(documents.tally(), dir)
+        builder.finish(documents.tally(), dir)
     }
 
     /// Bytes of the predicted text, per group or in total, when each document is cut separately (`by_document`)
@@ -117,7 +117,7 @@ fn read_chunk(documents: &mut Documents) -> Result<Vec<Document>, EvalError> {
 }
 
 /// A corpus being written.
-struct Making<'a> {
+struct CorpusBuilder<'a> {
     tokenizer: &'a Tokenizer,
     options: &'a TextOptions,
     writer: CorpusWriter,
@@ -128,7 +128,7 @@ struct Making<'a> {
     has_group: bool,
 }
 
-impl<'a> Making<'a> {
+impl<'a> CorpusBuilder<'a> {
     fn new(tokenizer: &'a Tokenizer, options: &'a TextOptions, writer: CorpusWriter) -> Self {
         Self {
             tokenizer,

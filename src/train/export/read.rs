@@ -5,7 +5,7 @@ use super::config::{SpecialIds, read_config};
 use super::seal::check_sealed;
 use crate::onnx::decoder::{Weights, weights_of};
 use crate::pretrained::{
-    CONFIG_JSON, Checkpoint, PretrainedError, Tensors, check_is_there, local_checkpoint,
+    CONFIG_JSON, Checkpoint, PretrainedError, Tensors, check_usable_file, local_checkpoint,
 };
 use crate::storage;
 use crate::train::model::Params;
@@ -42,7 +42,7 @@ pub fn model_place(path: &Path) -> Result<PathBuf, ExportError> {
     for dir in [path.to_owned(), path.join("final")] {
         let config = dir.join(CONFIG_JSON);
         if !storage::is_url(&dir) {
-            check_is_there(&config)?;
+            check_usable_file(&config)?;
         }
         if storage::is_file(&config)? {
             return Ok(dir);

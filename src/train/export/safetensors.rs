@@ -5,7 +5,7 @@
 
 use super::ExportError;
 use super::config::ARCHITECTURE;
-use crate::interrupt::{Interrupt, Until};
+use crate::interrupt::{Interrupt, InterruptibleWriter};
 use crate::pretrained::{PretrainedError, TensorFile};
 use crate::storage::{FileHash, Partial, Sealed};
 use crate::train::model::{ParamLayout, Params};
@@ -74,7 +74,7 @@ fn seal_tensors(
         assert_eq!(n_values, tensor.values.len(), "values of {}", tensor.name);
         check_finite(path, tensor.name, tensor.values)?;
     }
-    let mut out = Until {
+    let mut out = InterruptibleWriter {
         out: Partial::create(path)?,
         interrupt,
     };

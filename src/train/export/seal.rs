@@ -7,7 +7,7 @@ use super::ExportError;
 use super::names::SEAL_JSON;
 use crate::pretrained::{CONFIG_JSON, MODEL_SAFETENSORS, TOKENIZER_JSON};
 use crate::storage::{
-    FileHash, Partial, Sealed, StorageError, fingerprint_of, hash_file, read_if_there, replace,
+    FileHash, Partial, Sealed, StorageError, fingerprint_of, hash_file, read_if_exists, replace,
     sampled_blake3,
 };
 use serde::{Deserialize, Serialize};
@@ -46,7 +46,7 @@ impl ModelSeal {
     /// A file that cannot be read or parsed.
     pub fn read(dir: &Path) -> Result<Option<Self>, ExportError> {
         let path = dir.join(SEAL_JSON);
-        let Some(bytes) = read_if_there(&path)? else {
+        let Some(bytes) = read_if_exists(&path)? else {
             return Ok(None);
         };
         let unreadable = |fault: String| ExportError::Unsealed {
@@ -143,15 +143,15 @@ pub fn model_identity(dir: &Path) -> Result<String, StorageError> {
 /// # Errors
 /// [`ExportError::Changed`], naming the file; a seal that cannot be parsed.
 pub fn check_sealed(dir: &Path) -> Result<(), ExportError> {
-    check_some(dir, &READ)
+    check_files_sealed(dir, &READ)
 }
 
 /// The same for `config.json` only.
 pub(super) fn check_sealed_config(dir: &Path) -> Result<(), ExportError> {
-    check_some(dir, &[CONFIG_JSON])
+    check_files_sealed(dir, &[CONFIG_JSON])
 }
 
-fn check_some(dir: &Path, names: &[&str]) -> Result<(), ExportError> {
+fn check_files_sealed(dir: &Path, names: &[&str]) -> Result<(), ExportError> {
     match ModelSeal::read(dir)? {
         Some(seal) => seal.check(dir, names),
         None => Ok(()),
@@ -168,14 +168,14 @@ fn check_file(dir: &Path, name: &str, expected: &FileHash) -> Result<(), ExportE
     match got == *expected {
         true => Ok(()),
         false => Err(ExportError::Changed {
-            expected: said(expected),
-            got: said(&got),
+            expected: shown(expected),
+            got: shown(&got),
             seal: dir.join(SEAL_JSON),
             path,
         }),
     }
 }
 
-fn said(hash: &FileHash) -> String {
+fn shown(hash: &FileHash) -> String {
     format!("{} bytes with the BLAKE3 {}", hash.bytes, hash.blake3)
 }

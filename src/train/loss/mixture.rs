@@ -2,7 +2,7 @@
 
 /// One teacher's target distribution at a position.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Taught<'a> {
+pub(super) struct TeacherTargets<'a> {
     /// Its weight; the weights of all teachers sum to 1.
     pub(super) weight: f64,
     /// Distinct.
@@ -29,7 +29,7 @@ pub(super) struct Mixture {
 
 impl Mixture {
     /// The targets for the weighted sum of the losses; ids are in order of first occurrence.
-    pub(super) fn of(teachers: &[Taught<'_>]) -> Self {
+    pub(super) fn of(teachers: &[TeacherTargets<'_>]) -> Self {
         let mut ids: Vec<u32> = Vec::new();
         let mut probs: Vec<f64> = Vec::new();
         let mut places: Vec<Vec<usize>> = Vec::with_capacity(teachers.len());
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn ids_of_several_stand_once_and_each_teacher_has_the_others_in_its_tail() {
-        let teacher = |weight, ids, probs: &[f32], tail| Taught {
+        let teacher = |weight, ids, probs: &[f32], tail| TeacherTargets {
             weight,
             ids,
             probs: probs.to_vec(),

@@ -84,7 +84,7 @@ fn min_entropy(examples: &[Example], fraction: f64, mask_document_borders: bool)
         let Some(signals) = &example.signals else {
             continue;
         };
-        let masked = mask_document_borders.then(|| example.border_targets());
+        let masked = mask_document_borders.then(|| example.document_boundary_targets());
         let mut masked = masked.into_iter().flatten().peekable();
         for (t, &entropy) in signals.entropy_t.iter().enumerate() {
             if masked.next_if_eq(&t).is_none() {
@@ -99,7 +99,7 @@ fn min_entropy(examples: &[Example], fraction: f64, mask_document_borders: bool)
 /// Those are the student's NLL minus the teacher's, nats, at all labelled positions with a weight, cut or not.
 /// `None` without any, or if the boundary is not finite. O(n).
 pub fn least_excess(excesses: Vec<f32>, fraction: f64) -> Option<f32> {
-    value_above(excesses, fraction).filter(|least| least.is_finite())
+    value_above(excesses, fraction).filter(|threshold| threshold.is_finite())
 }
 
 /// The value at index floor(fraction n) of the n sorted values; `None` without values.

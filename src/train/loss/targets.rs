@@ -1,6 +1,6 @@
 //! From examples to the targets of a micro-batch.
 
-use super::mixture::{Mixture, Taught};
+use super::mixture::{Mixture, TeacherTargets};
 use super::{Gate, KdPolicy, StepKd, Teachers, TemperatureMode};
 use crate::signals::PositionSignals;
 use crate::train::batch::{KdLoss, KdTargets, MicroBatch};
@@ -70,7 +70,7 @@ fn push_tokens(batch: &mut MicroBatch, example: &Example, mask_document_borders:
     batch.weights_n.resize(first + n, 1.0);
     batch.starts.push(first + n);
     if mask_document_borders {
-        for t in example.border_targets() {
+        for t in example.document_boundary_targets() {
             batch.weights_n[first + t] = 0.0;
         }
     }
@@ -226,12 +226,12 @@ fn push_mixtures(
         .map(|t| match example.chosen_t.get(t) {
             Some(&chosen) => {
                 let chosen = usize::from(chosen);
-                Mixture::of(&[taught(teachers[chosen], t, policy, chosen, 1.0)])
+                Mixture::of(&[teacher_targets(teachers[chosen], t, policy, chosen, 1.0)])
             }
             None => {
                 let weights = policy.joining.weights.iter().enumerate();
                 let teachers =
-                    weights.map(|(i, &weight)| taught(teachers[i], t, policy, i, weight));
+                    weights.map(|(i, &weight)| teacher_targets(teachers[i], t, policy, i, weight));
                 Mixture::of(&teachers.collect::<Vec<_>>())
             }
         })
@@ -251,13 +251,13 @@ fn push_mixtures(
 }
 
 /// The targets of position `t` from teacher number `i`.
-fn taught<'a>(
+fn teacher_targets<'a>(
     signals: &'a PositionSignals,
     t: usize,
     policy: &KdPolicy,
     i: usize,
     weight: f64,
-) -> Taught<'a> {
+) -> TeacherTargets<'a> {
     let ids = match policy.loss {
         KdLoss::Sampled => &signals.sampled_ids[drawn_at(signals, t)],
         _ => {
@@ -273,7 +273,7 @@ fn taught<'a>(
             (tail, negentropy(&probs, tail))
         }
     };
-    Taught {
+    TeacherTargets {
         weight,
         ids,
         probs,

@@ -232,11 +232,11 @@ fn examples(golden: &Golden, case: &Case) -> Vec<Example> {
 }
 
 fn example(seq_id: u64, positions: &[Position], case: &Case) -> Example {
-    let borders = positions
+    let boundaries = positions
         .iter()
         .enumerate()
         .filter(|(_, p)| p.weight == 0.0);
-    let starts = borders.map(|(t, _)| t as u32 + 1);
+    let starts = boundaries.map(|(t, _)| t as u32 + 1);
     let of = |labels: fn(&Position) -> Option<&Labels>| {
         let labels: Vec<&Labels> = positions.iter().filter_map(labels).collect();
         (!labels.is_empty()).then(|| signals(&labels))
@@ -458,7 +458,7 @@ fn is_cut(stats: Stats, student_nll: f64, case: &Case) -> bool {
 }
 
 /// Midpoint of the two excesses around the gate's fraction, by the reference.
-fn border_of_excess(golden: &Golden, case: &Case) -> f32 {
+fn reference_excess_threshold(golden: &Golden, case: &Case) -> f32 {
     let counted = golden.positions.iter().filter(|p| p.weight > 0.0);
     let mut excesses: Vec<f64> = counted
         .filter_map(|p| Some(nll_of(golden, p) + stats_of(p, case)?.target_logprob))
@@ -572,16 +572,16 @@ fn made() -> Golden {
         positions: positions.collect(),
         cases: cases(),
     };
-    let borders: Vec<Option<f32>> = golden
+    let thresholds: Vec<Option<f32>> = golden
         .cases
         .iter()
         .map(|case| {
             let cuts = case.gate == Gate::Excess && case.gate_excess == GateExcess::Cut;
-            cuts.then(|| border_of_excess(&golden, case))
+            cuts.then(|| reference_excess_threshold(&golden, case))
         })
         .collect();
-    for (case, border) in golden.cases.iter_mut().zip(borders) {
-        case.least_excess = border;
+    for (case, threshold) in golden.cases.iter_mut().zip(thresholds) {
+        case.least_excess = threshold;
     }
     let expected: Vec<Expected> = golden
         .cases

@@ -104,7 +104,7 @@ fn the_text_of_the_lines_is_golden() {
 }
 
 #[test]
-fn what_json_cannot_say_is_null_and_reads_as_nan() {
+fn nonfinite_values_are_null_in_json_and_read_as_nan() {
     let MetricsLine::Train(line) = train_line(1) else {
         unreachable!()
     };

@@ -5,7 +5,7 @@ use super::params::LayerSlots;
 use super::profile::{Part, Profile};
 use super::{ModelSpec, Params};
 use crate::train::ops::{
-    RopeTable, Turn, View, Write, add_rmsnorm, attention, attention_backward, matmul, rmsnorm,
+    Direction, RopeTable, View, Write, add_rmsnorm, attention, attention_backward, matmul, rmsnorm,
     rmsnorm_backward, rope, swiglu, swiglu_backward,
 };
 
@@ -101,7 +101,14 @@ impl Block<'_> {
         });
         let n_rotated = self.spec.n_heads + self.spec.n_kv_heads;
         profile.time(Part::Rope, || {
-            rope(qkv_nw, width, n_rotated, table, positions_n, Turn::Forward);
+            rope(
+                qkv_nw,
+                width,
+                n_rotated,
+                table,
+                positions_n,
+                Direction::Forward,
+            );
         });
         let attended_nq = &mut set.attended_nq[..n * q_width];
         let lse_nh = &mut set.lse_nh[..n * self.spec.n_heads];
@@ -234,7 +241,14 @@ impl Block<'_> {
         let n_rotated = self.spec.n_heads + self.spec.n_kv_heads;
         let (table, positions_n) = (&buffers.rope, &buffers.positions_n[..n]);
         profile.time(Part::Rope, || {
-            rope(dqkv_nw, width, n_rotated, table, positions_n, Turn::Back);
+            rope(
+                dqkv_nw,
+                width,
+                n_rotated,
+                table,
+                positions_n,
+                Direction::Back,
+            );
         });
         let dnormed_nd = &mut buffers.dnormed_nd[..n * d];
         profile.time(Part::AttentionProjections, || {

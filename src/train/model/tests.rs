@@ -483,7 +483,7 @@ const GOLDEN_KD: f64 = 11.699_670_544;
 const GOLDEN_GRAD_NORM: f64 = 44.207_600;
 
 #[test]
-fn a_tiny_set_is_learnt_by_heart() {
+fn a_tiny_set_is_memorized() {
     let batch = batch(None);
     let mut network = Network::new(Params::init(&spec(false), 1), capacity(false));
     let mut optimizer = AdamW::new(network.params.layout.len);

@@ -5,7 +5,7 @@
 //! | [`embed`] | [`embed_backward`] | rows of a table |
 //! | [`rmsnorm`], [`add_rmsnorm`] | [`rmsnorm_backward`] | normalization, with the residual sum |
 //! | [`matmul`] | [`matmul`] | all linear layers; the views say what is transposed |
-//! | [`rope`] | [`rope`] with [`Turn::Back`] | rotary positions, in place |
+//! | [`rope`] | [`rope`] with [`Direction::Back`] | rotary positions, in place |
 //! | [`attention`] | [`attention_backward`] | causal, grouped-query |
 //! | [`swiglu`] | [`swiglu_backward`] | gated activation |
 //! | [`head_scores`] | [`head_loss`] | output head and loss fused, a chunk of rows at a time |
@@ -38,7 +38,7 @@ pub use embed::{embed, embed_backward};
 pub use head::{Head, HeadGradients, HeadScratch, head_loss, head_scores};
 pub use matmul::{View, Write, matmul, sgemm_peak_flops};
 pub use norm::{add_rmsnorm, rmsnorm, rmsnorm_backward, rmsnorm_partials_len};
-pub use rope::{RopeTable, Turn, rope};
+pub use rope::{Direction, RopeTable, rope};
 pub use row_loss::RowLoss;
 pub use swiglu::{swiglu, swiglu_backward};
 

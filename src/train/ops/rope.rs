@@ -48,7 +48,7 @@ impl RopeTable {
 
 /// Direction of the rotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
+pub enum Direction {
     /// Forward pass.
     Forward,
     /// Backward pass: the gradient of a rotation is the inverse rotation.
@@ -63,10 +63,14 @@ pub fn rope(
     n_heads: usize,
     table: &RopeTable,
     positions_n: &[u32],
-    turn: Turn,
+    direction: Direction,
 ) {
     let head_dim = 2 * table.half;
-    let sign = if turn == Turn::Forward { 1.0 } else { -1.0 };
+    let sign = if direction == Direction::Forward {
+        1.0
+    } else {
+        -1.0
+    };
     qkv_nw
         .par_chunks_mut(row_width)
         .zip(positions_n)

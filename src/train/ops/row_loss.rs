@@ -93,7 +93,7 @@ impl Shares {
             HeadGate::Agreement if excess > 0.0 => open,
             HeadGate::Agreement => Self::new(0.0, 1.0),
             // A NaN is not cut, so that it does not go unnoticed.
-            HeadGate::Excess(least) if excess < f64::from(least) => Self::new(0.0, 0.0),
+            HeadGate::Excess(threshold) if excess < f64::from(threshold) => Self::new(0.0, 0.0),
             HeadGate::Excess(_) => open,
             HeadGate::ExcessWeight => Self::new(omega, logistic(excess)),
         }

@@ -206,7 +206,7 @@ fn a_run_of_one_step_and_one_without_numbers_are_drawn() {
 }
 
 #[test]
-fn what_is_no_run_is_refused_by_name() {
+fn a_path_that_is_not_a_run_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
     let good = write_run(&path("good"), 5, None, false);
@@ -263,7 +263,7 @@ fn an_ending_of_the_output_is_not_doubled_and_a_dot_in_a_name_is_no_ending() {
 }
 
 #[test]
-fn units_are_such_that_numbers_are_short() {
+fn units_keep_numbers_short() {
     let name = |x: XAxis, most| x.unit(most).name;
     assert_eq!(name(XAxis::Step, 99_999.0), "steps");
     assert_eq!(name(XAxis::Step, 2e5), "thousand steps");

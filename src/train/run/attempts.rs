@@ -1,25 +1,25 @@
 //! Which process writes to a run in a store: each takes a number, and stops once there is a higher one.
 //!
 //! ```text
-//! URL/attempts/000001     name of the process that began the run
-//! URL/attempts/000002     of the one that resumed it
+//! URL/attempts/000001     name of the process that started the run
+//! URL/attempts/000002     name of the process that resumed it
 //! ```
 //!
-//! A number is taken by create-if-absent, so of two processes that begin at once one gets it. Nothing has to be given
-//! back, so a killed process is in nobody's way. Whoever has a number looks for the next one before it writes.
+//! A number is taken by create-if-absent, so only one of two processes that start at the same time gets it. Numbers are
+//! never given back, so a killed process blocks nobody. A process checks for the next number before every write.
 //!
-//! `.attempts` in the working directory lists the names that processes on this machine had. Where the store's last
-//! name is among them, nobody has written to the store since, and the directory has all that the store has.
+//! `.attempts` in the working directory lists the names that processes on this machine used. If the store's last
+//! name is among them, no other machine has written to the store since, and the directory has all that the store has.
 
 use super::RunError;
 use crate::storage::{self, Publish, StorageError, create_if_absent, is_file, replace};
 use crate::train::TrainError;
 use std::path::{Path, PathBuf};
 
-/// In the store: who has which number.
+/// In the store: the process of each number.
 const ATTEMPTS: &str = "attempts";
-/// In the working directory: names of this machine.
-const OWN: &str = ".attempts";
+/// In the working directory: names of the processes of this machine.
+const OWN_NAMES: &str = ".attempts";
 
 /// A number, and the process that took it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,14 +58,14 @@ impl Attempt {
         let number = last.map_or(1, |last| last.number + 1);
         let created = create_if_absent(&place(run, number), name.as_bytes())?;
         let attempt = Self::at(run, number)?;
-        // The answer to one that was created may have been lost, and the second try then finds it.
+        // If the response to the first request was lost, the retry finds the file that it created.
         match created == Publish::Created || attempt.name == name {
             true => Ok(attempt),
             false => Err(attempt.taken_over()),
         }
     }
 
-    /// Refuses to go on where another process has taken the next number.
+    /// Fails if another process has taken the next number.
     pub(super) fn check(&self) -> Result<(), TrainError> {
         match is_file(&place(&self.run, self.number + 1))? {
             false => Ok(()),
@@ -86,19 +86,19 @@ fn place(run: &Path, number: u64) -> PathBuf {
     run.join(ATTEMPTS).join(format!("{number:06}"))
 }
 
-/// Whether `name` is of a process that worked in the directory `dir`.
+/// Whether `name` is that of a process that worked in the directory `dir`.
 pub(super) fn is_own(dir: &Path, name: &str) -> Result<bool, StorageError> {
     Ok(own(dir)?.lines().any(|own| own == name))
 }
 
-/// Notes that `name` is of a process that works in `dir`; before it is in the store, so that a kill between the two
-/// makes nobody take the directory for another's.
+/// Records `name` as that of a process that works in `dir`. To be called before it is written to the store: a kill
+/// between the two must not make the directory look like that of another machine.
 pub(super) fn add_own(dir: &Path, name: &str) -> Result<(), StorageError> {
     let names = own(dir)?;
-    replace(&dir.join(OWN), format!("{names}{name}\n").as_bytes())
+    replace(&dir.join(OWN_NAMES), format!("{names}{name}\n").as_bytes())
 }
 
 fn own(dir: &Path) -> Result<String, StorageError> {
-    let bytes = storage::read_if_there(&dir.join(OWN))?.unwrap_or_default();
+    let bytes = storage::read_if_exists(&dir.join(OWN_NAMES))?.unwrap_or_default();
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -1,4 +1,4 @@
-//! Whether a configuration goes on with a run that another one began, in its place or as a branch.
+//! Whether a run with one configuration may be continued with another, as the same run or as a branch.
 
 use crate::config::{self, is_path_key};
 use crate::storage::is_url;
@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf, absolute};
 use toml::{Table, Value};
 
-/// Keys that change nothing that is learnt; one that ends in a dot stands for its whole table.
+/// Keys that do not affect what is learnt; one that ends in a dot stands for a whole table.
 const FREE_KEYS: &[&str] = &[
     "output",
     "log.",
@@ -18,9 +18,9 @@ const FREE_KEYS: &[&str] = &[
     "train.memory_limit",
 ];
 
-/// Keys in which a branch may differ from its trunk beside those: how long, and how the learning rate
-/// falls, which must not have begun at the branch point. A checkpoint is where it starts, whatever its
-/// trunk started from.
+/// Further keys in which a branch may differ from its trunk: the number of steps, and how the learning rate decays,
+/// which must not have started before the branch point. `init` is free because a branch starts from the checkpoint,
+/// whatever its trunk started from.
 const FREE_KEYS_OF_BRANCH: &[&str] = &[
     "branch_from",
     "init",
@@ -31,25 +31,24 @@ const FREE_KEYS_OF_BRANCH: &[&str] = &[
 ];
 /// Keys whose defaults depend on `train.steps`.
 const SCHEDULE_PREFIX: &str = "schedule.";
-/// Of a branch that leaves its dimensions to the checkpoint.
+/// Keys that are also free for a branch that takes its dimensions from the checkpoint.
 const MODEL_KEYS: &[&str] = &["model."];
 
 /// One key on which two configurations differ.
 struct Difference {
     /// The dotted key.
     key: String,
-    /// Its value here, as TOML; `not set` where it is absent.
+    /// Its value here, as TOML; `not set` if it is absent.
     ours: String,
-    /// Its value there.
+    /// Its value in the other configuration.
     theirs: String,
 }
 
 impl RunConfig {
-    /// The first key, by name, that is in none of the lists in `free` and on which the two differ;
-    /// one of the schedule only where no other does, for what is left out there follows the others.
-    /// Paths differ where they lead to other places, but for those of `same`, whose contents are
-    /// known to be the same.
-    fn difference_beside(
+    /// The first key in alphabetical order on which the two differ and that is in none of the lists in `free`. Keys of
+    /// the schedule come last, since their defaults depend on other keys. Paths differ if they lead to different
+    /// places, except for the keys in `same`, whose contents are known to be the same.
+    fn first_difference(
         &self,
         other: &Self,
         free: &[&[&str]],
@@ -57,7 +56,7 @@ impl RunConfig {
     ) -> Result<Option<Difference>, ConfigError> {
         let (ours, theirs) = (self.leaves()?, other.leaves()?);
         let keys: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
-        let is_free = |key: &str| free.iter().any(|keys| is_among(key, keys));
+        let is_free = |key: &str| free.iter().any(|keys| is_listed(key, keys));
         let leads_to_same = |key: &str| {
             let [a, b] = [&ours, &theirs].map(|leaves| paths_of(leaves.get(key)));
             let mut pairs = a.iter().zip(&b);
@@ -74,15 +73,15 @@ impl RunConfig {
         let first = first.min_by_key(|key| key.starts_with(SCHEDULE_PREFIX));
         Ok(first.map(|key| Difference {
             key: key.to_string(),
-            ours: said(ours.get(*key)),
-            theirs: said_as_recorded(key, theirs.get(*key)),
+            ours: shown(ours.get(*key)),
+            theirs: shown_as_recorded(key, theirs.get(*key)),
         }))
     }
 
-    /// Refuses to resume `recorded`, the configuration of the run in `run`, where that would
+    /// Refuses to resume the run in `run`, whose configuration is `recorded`, if this configuration would
     /// learn something else. Free to change are `output`, `log.*`, `checkpoint.*`, `eval.*`,
-    /// `data.prefetch` and `train.memory_limit`. Paths of the keys in `same` may differ: what they lead
-    /// to was found to have the same contents. Both should be resolved.
+    /// `data.prefetch` and `train.memory_limit`. Paths of the keys in `same` may differ: their contents are known to
+    /// be the same. Both configurations should be resolved.
     ///
     /// # Errors
     /// [`ConfigError::OtherRun`], naming the key and both values.
@@ -92,7 +91,7 @@ impl RunConfig {
         run: &Path,
         same: &[&str],
     ) -> Result<(), ConfigError> {
-        let Some(difference) = self.difference_beside(recorded, &[FREE_KEYS], same)? else {
+        let Some(difference) = self.first_difference(recorded, &[FREE_KEYS], same)? else {
             return Ok(());
         };
         Err(ConfigError::OtherRun {
@@ -103,16 +102,15 @@ impl RunConfig {
         })
     }
 
-    /// Refuses to resume from `checkpoint`, which a run of `trunk` saved after `step` steps, where the
-    /// result would not be that of a run of this configuration from its first step on. What
-    /// [`RunConfig::check_resumes`] leaves free is free here too, and so are
-    /// `train.steps`, `schedule.shape`, `schedule.min_lr` and `schedule.decay_steps`, as far as the
-    /// learning rate of every step up to the branch point is the same, and paths of the keys in
-    /// `same`. Both should be resolved.
+    /// Refuses to branch from `checkpoint`, which a run of `trunk` saved after `step` steps, if the result would differ
+    /// from a run of this configuration from its first step on. What [`RunConfig::check_resumes`] leaves free is free
+    /// here too. So are `train.steps`, `schedule.shape`, `schedule.min_lr` and `schedule.decay_steps`, as long as the
+    /// learning rate of every step up to the branch point is the same, and paths of the keys in `same`. Both
+    /// configurations should be resolved.
     ///
     /// # Errors
-    /// [`ConfigError::OtherTrunk`], naming the key and both values; [`ConfigError::Value`] of
-    /// `train.steps` that end at the branch point or before; [`ConfigError::OtherRate`].
+    /// [`ConfigError::OtherTrunk`], naming the key and both values; [`ConfigError::Value`] if `train.steps` is not
+    /// beyond the branch point; [`ConfigError::OtherRate`].
     pub fn check_branches(
         &self,
         trunk: &Self,
@@ -122,7 +120,7 @@ impl RunConfig {
     ) -> Result<(), ConfigError> {
         let of_model = self.model.as_ref().map_or(MODEL_KEYS, |_| &[]);
         let free = [FREE_KEYS, FREE_KEYS_OF_BRANCH, of_model];
-        if let Some(difference) = self.difference_beside(trunk, &free, same)? {
+        if let Some(difference) = self.first_difference(trunk, &free, same)? {
             return Err(ConfigError::OtherTrunk {
                 key: difference.key,
                 ours: difference.ours,
@@ -140,7 +138,7 @@ impl RunConfig {
         self.check_rates(trunk, step, checkpoint)
     }
 
-    /// The learning rate of every step before `step` is that of `trunk`.
+    /// Checks that the learning rate of every step before `step` is that of `trunk`.
     fn check_rates(&self, trunk: &Self, step: u64, checkpoint: &Path) -> Result<(), ConfigError> {
         let rate = |config: &Self, step| learning_rate(&config.schedule, config.train.steps, step);
         let other = (0..step).find(|&step| rate(self, step) != rate(trunk, step));
@@ -150,14 +148,14 @@ impl RunConfig {
                 ours: rate(self, at),
                 theirs: rate(trunk, at),
                 checkpoint: checkpoint.into(),
-                // The first step of a fall still has the whole rate.
+                // The first step of a decay still has the full rate.
                 most: self.train.steps - step + 1,
             })
         })
     }
 
-    /// Every value by its dotted key. A key that is younger than the run that was recorded has the
-    /// default that the run had.
+    /// Every value by its dotted key. Keys that did not exist when the run was recorded have the default that the run
+    /// used.
     fn leaves(&self) -> Result<Table, ConfigError> {
         let mut complete = self.clone();
         complete.kd.gate_fraction = Some(complete.kd.gate_fraction());
@@ -179,8 +177,9 @@ fn paths_of(value: Option<&Value>) -> Vec<&Path> {
     texts.map(Path::new).collect()
 }
 
-/// Whether two paths, each of a configuration, lead to the same file or directory; one that is gone
-/// does where it is the same as seen from the directories of the runs, which were moved together.
+/// Whether two paths, each with its configuration, lead to the same file or directory. A path that no longer exists
+/// also counts as the same if it is equal relative to the parents of the run directories, which may have been moved
+/// together.
 fn is_same_place(ours: (&RunConfig, &Path), theirs: (&RunConfig, &Path)) -> bool {
     let whole = |path: &Path| absolute(path).ok();
     let beside = |(config, path): (&RunConfig, &Path)| {
@@ -195,25 +194,25 @@ fn is_same_place(ours: (&RunConfig, &Path), theirs: (&RunConfig, &Path)) -> bool
         || beside(ours).is_some_and(|place| beside(theirs) == Some(place))
 }
 
-fn is_among(key: &str, free_keys: &[&str]) -> bool {
+fn is_listed(key: &str, free_keys: &[&str]) -> bool {
     free_keys
         .iter()
         .any(|free| key == *free || (free.ends_with('.') && key.starts_with(free)))
 }
 
 /// A relative path was recorded by a version that did not make it absolute.
-fn said_as_recorded(key: &str, value: Option<&Value>) -> String {
+fn shown_as_recorded(key: &str, value: Option<&Value>) -> String {
     let path = value.and_then(Value::as_str).filter(|_| is_path_key(key));
     let is_relative = |path: &Path| path.is_relative() && !is_url(path);
     match path.is_some_and(|path| is_relative(Path::new(path))) {
         true => format!(
-            "{} (relative to the directory that it was begun in: resume it from there)",
-            said(value)
+            "{} (relative to the directory that the run was started in: resume it from there)",
+            shown(value)
         ),
-        false => said(value),
+        false => shown(value),
     }
 }
 
-fn said(value: Option<&Value>) -> String {
+fn shown(value: Option<&Value>) -> String {
     value.map_or("not set".to_owned(), Value::to_string)
 }

@@ -1,11 +1,11 @@
-//! The directory of a run: its lock, where a run starts or resumes, and the store that it is mirrored to.
+//! The directory of a run: its lock, where the run starts or resumes, and the store that it is mirrored to.
 
 use super::RunError;
 use super::attempts::Attempt;
 use super::finish::final_dir;
 use super::mirror::Mirror;
 use super::working_copy::WorkingCopy;
-use crate::storage::{self, StorageError, is_file, is_there, make_dirs, working_dir};
+use crate::storage::{self, StorageError, exists, is_file, make_dirs, working_dir};
 use crate::train::TrainError;
 use crate::train::checkpoint::{Checkpoint, CheckpointStore};
 use crate::train::config::RunConfig;
@@ -48,7 +48,7 @@ const FOREIGN: [(&str, &str); 3] = [
     ("config.json", "a model"),
 ];
 
-/// The directory of a run, held by this process alone for as long as the value lives.
+/// The directory of a run, locked by this process for as long as the value lives.
 #[derive(Debug)]
 pub(super) struct RunDir {
     pub(super) path: PathBuf,
@@ -59,7 +59,7 @@ pub(super) struct RunDir {
     _lock: File,
 }
 
-/// The directory of this machine where a run of `config` is worked on.
+/// The directory on this machine in which a run of `config` is trained.
 ///
 /// # Errors
 /// A URL that cannot be written to.
@@ -67,8 +67,8 @@ pub fn run_dir(config: &RunConfig) -> Result<PathBuf, StorageError> {
     working_dir(&config.output)
 }
 
-/// Where a run at a URL is worked on, ready to be started so; `None` where `output` is a directory. Tells what was
-/// copied.
+/// The working copy of a run at a URL, with what `start` needs; `None` if `output` is a directory. `note` is told what
+/// was copied.
 pub(super) fn open_working_copy(
     output: &Path,
     start: Start,
@@ -79,7 +79,7 @@ pub(super) fn open_working_copy(
     };
     let copied = match start {
         Start::Fresh => {
-            refuse_what_is_there(output)?;
+            refuse_existing_output(output)?;
             copy.clear()?;
             None
         }
@@ -94,8 +94,8 @@ impl RunDir {
     /// Creates the directory if it does not exist, checks that it can be written to, and locks it.
     pub(super) fn claim(path: &Path, start: Start) -> Result<Self, TrainError> {
         if start == Start::Fresh {
-            // Before anything is written to a directory of another kind.
-            refuse_what_is_there(path)?;
+            // Checked before anything is written to a directory of another kind.
+            refuse_existing_output(path)?;
         }
         let checkpoints = CheckpointStore::of_run(path);
         make_dirs(&path.join("checkpoints"))?;
@@ -104,11 +104,11 @@ impl RunDir {
             return Err(RunError::Locked { dir }.into());
         };
         checkpoints.sweep()?;
-        // Everything that is written here is ours, under whatever name.
+        // All temporaries here are the run's own, whatever their names.
         storage::sweep_abandoned_where(path, |_| true)?;
         if start == Start::Fresh {
             // The sweep may have put a checkpoint back, and another process may have saved one.
-            refuse_what_is_there(path)?;
+            refuse_existing_output(path)?;
         }
         Ok(Self {
             start,
@@ -119,8 +119,8 @@ impl RunDir {
         })
     }
 
-    /// The same, mirrored from here on to the store that `copy` is of; the run resumes from its checkpoint of step
-    /// `resumed`.
+    /// The same directory, mirrored from now on to the store of `copy`. `resumed` is the step of the checkpoint that
+    /// the run resumes from.
     pub(super) fn mirrored_from(
         self,
         copy: Option<WorkingCopy>,
@@ -130,23 +130,23 @@ impl RunDir {
         Ok(Self { mirror, ..self })
     }
 
-    /// Where others find the run: its URL, or the directory.
+    /// The place of the run for users: its URL, or the directory.
     pub(super) fn place(&self) -> &Path {
         let mirror = self.mirror.as_ref();
         mirror.map_or(&self.path, |mirror| &mirror.url)
     }
 
-    /// The checkpoint of `step`, as others find it.
+    /// The place of the checkpoint of `step` for users.
     pub(super) fn place_of(&self, step: u64) -> PathBuf {
         CheckpointStore::of_run(self.place()).path(step)
     }
 
-    /// Puts the checkpoint of `step` into the store, where `output` is a URL.
+    /// Uploads the checkpoint of `step`, if `output` is a URL.
     pub(super) fn mirror_checkpoint(&self, step: u64) -> Result<(), TrainError> {
         self.mirror_by(|mirror| mirror.put_checkpoint(step))
     }
 
-    /// The same of the trained model.
+    /// The same for the trained model.
     pub(super) fn mirror_final(&self) -> Result<(), TrainError> {
         self.mirror_by(Mirror::put_final)
     }
@@ -170,7 +170,7 @@ impl RunDir {
         })
     }
 
-    /// Removes the checkpoints up to that of `newest` that are not to be kept, here and in the store.
+    /// Removes the checkpoints up to step `newest` that are not to be kept, here and in the store.
     pub(super) fn retain(
         &self,
         newest: u64,
@@ -198,13 +198,13 @@ impl RunDir {
         })
     }
 
-    /// Whether the trained model is there, of whatever step.
+    /// Whether there is a trained model, of whatever step.
     pub(super) fn has_final_model(&self) -> bool {
         final_dir(&self.path).is_dir()
     }
 
-    /// Moves aside what a run that goes back to a checkpoint would come to again, so that its own
-    /// latest is the latest; says what was moved. To be called once that checkpoint was read.
+    /// If the run goes back to an earlier checkpoint, moves the later ones aside, so that its latest checkpoint is the
+    /// one to resume from. Returns a note for each. To be called once the checkpoint was read.
     pub(super) fn go_back(&self) -> Result<Vec<String>, TrainError> {
         let Start::At(step) = self.start else {
             return Ok(Vec::new());
@@ -225,7 +225,7 @@ impl RunDir {
     }
 }
 
-/// Refuses a path that is no directory, and cannot become one.
+/// Refuses a path that is a file.
 pub(super) fn refuse_file(path: &Path) -> Result<(), TrainError> {
     if path.is_dir() || !path.exists() {
         return Ok(());
@@ -239,19 +239,20 @@ pub(super) fn refuse_file(path: &Path) -> Result<(), TrainError> {
     .into())
 }
 
-/// A run that begins again takes the place of none that got anywhere, and of nothing that is not a run.
-pub(super) fn refuse_what_is_there(path: &Path) -> Result<(), TrainError> {
+/// Refuses to start a new run at `path` if there is a run with a checkpoint, a model or an attempt, or anything that is
+/// not a run.
+pub(super) fn refuse_existing_output(path: &Path) -> Result<(), TrainError> {
     let dir = path.to_path_buf();
     refuse_file(path)?;
     if let Some(&step) = CheckpointStore::of_run(path).steps()?.last() {
         return Err(RunError::NotResumed { dir, step }.into());
     }
-    if is_there(&final_dir(path))? {
+    if exists(&final_dir(path))? {
         return Err(RunError::Finished { dir }.into());
     }
     if let Some(attempt) = Attempt::last(path)? {
         let (url, by) = (dir, attempt.name);
-        return Err(RunError::Begun { url, by }.into());
+        return Err(RunError::AlreadyStarted { url, by }.into());
     }
     for (name, what) in FOREIGN {
         if is_file(&path.join(name))? {
@@ -283,7 +284,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_checkpoint_that_a_kill_left_under_its_other_name_is_refused_by_a_fresh_run() {
+    fn a_fresh_run_refuses_a_checkpoint_left_under_its_temporary_name() {
         let run = tempfile::tempdir().unwrap();
         let old = run.path().join("checkpoints/.step-500.old");
         std::fs::create_dir_all(&old).unwrap();
@@ -296,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_run_is_refused_before_anything_is_made_there() {
+    fn a_directory_of_another_kind_is_refused_before_anything_is_written() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("config.toml"), "[package]\n").unwrap();
         let refused = RunDir::claim(dir.path(), Start::Fresh).unwrap_err();

@@ -17,7 +17,7 @@ pub enum RunError {
         /// The directory.
         dir: PathBuf,
     },
-    /// A run in a store that another process has resumed.
+    /// Another process has resumed this run, which is in a store.
     #[error(
         "another process ({by}) has taken over the run at {}: this one stops without writing to it again; to continue here instead, stop that process and run the same command with --resume",
         url.display()
@@ -33,13 +33,13 @@ pub enum RunError {
         "a run was started at {} by another process ({by}), and has no checkpoint yet: if that process is no longer running, pass --resume to start over; otherwise choose another --output",
         url.display()
     )]
-    Begun {
+    AlreadyStarted {
         /// The run.
         url: PathBuf,
         /// Host, process and a nonce.
         by: String,
     },
-    /// A run in a store that was not left alone while it was opened.
+    /// A run in a store that another process wrote to while it was opened.
     #[error(
         "the run at {} advanced while this process was opening it: stop the process that trains there, then run the same command again",
         url.display()
@@ -48,7 +48,7 @@ pub enum RunError {
         /// The run.
         url: PathBuf,
     },
-    /// What is saved on this machine could not be put into the store.
+    /// What is saved on this machine could not be uploaded to the store.
     #[error(
         "cannot put the run into the store at {}; all of it is saved in {}: when that is fixed, {resume} on this machine continues from there",
         url.display(), dir.display()
@@ -64,7 +64,7 @@ pub enum RunError {
         #[source]
         source: Box<StorageError>,
     },
-    /// A directory with checkpoints, and no word that they are to be used.
+    /// A directory with checkpoints, without --resume.
     #[error("{} has checkpoints already, the latest at step {step}: pass --resume to resume from it, or choose another --output", dir.display())]
     NotResumed {
         /// The directory.
@@ -86,19 +86,19 @@ pub enum RunError {
         /// Why it is not.
         reason: String,
     },
-    /// Inputs that changed since the run began.
+    /// Inputs that changed since the run started.
     #[error("{key} has other contents than when the run in {} started ({got}, then {expected}): restore it, or start again with another --output{}", run.display(), of_labels(key))]
     OtherSources {
         /// The key that names them.
         key: &'static str,
-        /// What they were.
+        /// Their hashes at the start.
         expected: String,
-        /// What they are.
+        /// Their hashes now.
         got: String,
         /// Directory of the run.
         run: PathBuf,
     },
-    /// What a run recorded of its inputs is not what was written.
+    /// A run's record of its inputs is damaged.
     #[error("{} is damaged ({fault}): remove it, and it is written again if the run has a checkpoint", path.display())]
     Record {
         /// The file.
@@ -106,23 +106,23 @@ pub enum RunError {
         /// What is wrong with it.
         fault: JsonFault,
     },
-    /// More memory than there is.
+    /// The run needs more memory than it may use.
     #[error(
         "this run needs {needed} of memory ({parts}), but may use {room} ({source_of_room}): {remedy}"
     )]
     Memory {
-        /// All of it.
+        /// The sum.
         needed: String,
         /// Its parts.
         parts: String,
-        /// What there is.
+        /// What it may use.
         room: String,
-        /// What says so.
+        /// Where that number comes from.
         source_of_room: String,
-        /// Which keys make it less.
+        /// Which keys reduce it.
         remedy: String,
     },
-    /// Two settings that do not go together, or one that lacks another.
+    /// A setting that conflicts with another, or lacks one.
     #[error("{key}: expected {expected}, got {got}; {remedy}")]
     Setting {
         /// The key in the configuration.
@@ -134,28 +134,28 @@ pub enum RunError {
         /// What to do.
         remedy: String,
     },
-    /// A shard that the labels list is not there.
+    /// A shard that the labels list is missing.
     #[error("{} is missing, but the labels' manifest.json lists it: restore it, or remove its sidecar and label again with the same settings", path.display())]
     MissingShard {
         /// The file.
         path: PathBuf,
     },
-    /// The loss or the gradients are not finite any more.
+    /// The loss or the gradients are no longer finite.
     #[error(
         "step {step}: {what} is {value}, so the weights were not updated; the batch had the sequences {seq_ids}; {saved}; resuming would fail the same way: {remedy}"
     )]
     NonFinite {
-        /// The step, from 1 on.
+        /// The step, counted from 1.
         step: u64,
         /// `the loss` or `the gradient norm`.
         what: &'static str,
         /// NaN or an infinity.
         value: f64,
-        /// Of the batch, with where they are from.
+        /// The sequences of the batch, and where they come from.
         seq_ids: String,
-        /// Which checkpoint there is: one of the step before where that could be saved.
+        /// Which checkpoint exists: that of the step before, if it could be saved.
         saved: String,
-        /// From where to begin anew.
+        /// Where to start again from.
         remedy: String,
     },
     /// The loss on the held-out corpus is not a number.
@@ -167,9 +167,9 @@ pub enum RunError {
         step: u64,
         /// NaN or an infinity.
         value: f64,
-        /// Which checkpoint there is.
+        /// Which checkpoint exists.
         saved: String,
-        /// From where to begin anew.
+        /// Where to start again from.
         remedy: String,
     },
     /// The process was asked to stop.
@@ -179,33 +179,33 @@ pub enum RunError {
         step: u64,
         /// Steps of the run.
         n_steps: u64,
-        /// Which checkpoint there is.
+        /// Which checkpoint exists.
         saved: String,
         /// The command that resumes.
         resume: &'static str,
     },
-    /// The data ended in an error; what was trained so far is saved.
+    /// The data could not be read; what was trained so far is saved.
     #[error(
         "cannot read the data of step {step}; {saved}; when that is fixed, {resume} resumes from there"
     )]
     Data {
-        /// The step that could not be read, from 1 on.
+        /// The step whose data could not be read, counted from 1.
         step: u64,
-        /// Which checkpoint there is.
+        /// Which checkpoint exists.
         saved: String,
         /// The command that resumes.
         resume: &'static str,
-        /// What is wrong.
+        /// Why.
         #[source]
         source: Box<DataError>,
     },
-    /// The logs could not be written; what was trained so far is saved. A resumed run logs a
-    /// validation or a change of stage then; of a step only the line is lost.
+    /// The logs could not be written; what was trained so far is saved. A resumed run logs the validation or the
+    /// change of stage again; for a step only the line is lost.
     #[error("cannot log step {step}; {saved}; when that is fixed, {resume} resumes from there")]
     Log {
         /// Steps done.
         step: u64,
-        /// Which checkpoint there is.
+        /// Which checkpoint exists.
         saved: String,
         /// The command that resumes.
         resume: &'static str,
@@ -228,7 +228,7 @@ pub enum RunError {
         #[source]
         source: Box<CheckpointError>,
     },
-    /// A checkpoint was saved, but those that it makes superfluous could not be removed.
+    /// A checkpoint was saved, but older ones that are no longer needed could not be removed.
     #[error(
         "the checkpoint of step {step} is good, but an older one could not be removed; when that is fixed, {resume} resumes from step {step}"
     )]
@@ -248,7 +248,7 @@ pub enum RunError {
     Final {
         /// Steps of the run.
         n_steps: u64,
-        /// Which checkpoint there is.
+        /// Which checkpoint exists.
         saved: String,
         /// The command that resumes.
         resume: &'static str,
@@ -261,7 +261,7 @@ pub enum RunError {
         "cannot start {n_threads} threads: check the system's limits (ulimit -u), or lower train.threads"
     )]
     Threads {
-        /// As many as were asked for.
+        /// The number requested.
         n_threads: usize,
         /// Why.
         #[source]
@@ -269,7 +269,7 @@ pub enum RunError {
     },
 }
 
-/// What else may be done where labels changed.
+/// A further remedy if the labels changed.
 fn of_labels(key: &str) -> &'static str {
     match key {
         "data.labels" => " (labels that were only extended need not be restored)",
@@ -283,9 +283,9 @@ impl Classified for RunError {
             RunError::NotResumed { .. }
             | RunError::Finished { .. }
             | RunError::NotARun { .. }
-            // Not to be retried: the two would take the run from each other for ever.
+            // Not to be retried: the two processes would take the run from each other forever.
             | RunError::TakenOver { .. }
-            | RunError::Begun { .. }
+            | RunError::AlreadyStarted { .. }
             | RunError::OtherSources { .. }
             | RunError::Memory { .. }
             | RunError::Setting { .. } => Kind::Usage,
@@ -293,8 +293,7 @@ impl Classified for RunError {
             | RunError::NonFiniteValidation { .. }
             | RunError::Record { .. }
             | RunError::MissingShard { .. } => Kind::BadData,
-            // It was there at the start. Another failure to read one, such as of the device, may go
-            // through on another try.
+            // The file existed at the start. Other read errors, such as of the device, may be temporary.
             RunError::Data { source, .. } if source.missing_file().is_some() => Kind::BadData,
             RunError::Data { source, .. } => source.kind(),
             RunError::Log { source, .. } => source.kind(),
@@ -331,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_that_is_gone_is_bad_data_and_one_that_cannot_be_read_now_is_worth_another_try() {
+    fn a_missing_shard_is_bad_data_and_an_unreadable_one_may_be_retried() {
         let gone = || unreadable(io::ErrorKind::NotFound.into());
         assert_eq!(kind_of_data(gone().into()), Kind::BadData);
         let of_shards = DataError::Shards(gone().into());

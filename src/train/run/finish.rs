@@ -1,4 +1,4 @@
-//! The trained model as others load it.
+//! The trained model, in the form that other programs load.
 
 use super::inputs::Inputs;
 use crate::interrupt::Interrupt;
@@ -12,12 +12,12 @@ use std::path::{Path, PathBuf};
 
 /// Name of the trained model's directory.
 const FINAL: &str = "final";
-/// The same while it is written.
-const IN_WORK: &str = ".final.part";
-/// One that another is taking the place of.
+/// Name of the directory while it is being written.
+const PARTIAL: &str = ".final.part";
+/// Name of an earlier one while it is being replaced.
 const REPLACED: &str = ".final.old";
 
-/// Parameters of the largest model whose ONNX file holds its weights: 1 GiB of them.
+/// Maximum number of parameters that are stored inside the ONNX file: 1 GiB of weights.
 const MAX_INLINE_PARAMETERS: usize = 1 << 28;
 
 /// Where the trained model of a run is, or would be.
@@ -31,7 +31,7 @@ pub(super) fn write_final(
     inputs: &Inputs,
     params: &Params,
 ) -> Result<(), ExportError> {
-    let (part, place) = (run_dir.join(IN_WORK), final_dir(run_dir));
+    let (part, place) = (run_dir.join(PARTIAL), final_dir(run_dir));
     remove_tree(&part)?;
     write_hf(
         &part,
@@ -40,17 +40,17 @@ pub(super) fn write_final(
         inputs.tokenizer_json.as_deref(),
     )?;
     let onnx = part.join("model.onnx");
-    // A stop is heard between steps; the model of the last one is written whole.
+    // Stop requests are handled between steps only; once the last step is done, the model is written completely.
     for (name, hash) in write_onnx(&onnx, params, weights_of(params), &Interrupt::new())? {
         seal_also(&part, &name, hash)?;
     }
     Ok(replace_dir(&part, &place, &run_dir.join(REPLACED))?)
 }
 
-/// Copies `final/` of the run in `from`, maybe in a store, to the run in `to`, if it is whole; checked, and whole
-/// again.
+/// Copies `final/` of the run in `from`, which may be in a store, to the run in `to`, if it is complete. The copy is
+/// checked, and appears atomically.
 pub(super) fn copy_final(from: &Path, to: &Path) -> Result<(), ExportError> {
-    let (from, part) = (final_dir(from), to.join(IN_WORK));
+    let (from, part) = (final_dir(from), to.join(PARTIAL));
     if !is_file(&from.join(CONFIG_JSON))? {
         return Ok(());
     }
@@ -63,7 +63,7 @@ pub(super) fn copy_final(from: &Path, to: &Path) -> Result<(), ExportError> {
     Ok(replace_dir(&part, &final_dir(to), &to.join(REPLACED))?)
 }
 
-/// One file where protobuf allows it with some room.
+/// One file if it is well below protobuf's size limit.
 fn weights_of(params: &Params) -> OnnxWeights {
     match params.values.len() <= MAX_INLINE_PARAMETERS {
         true => OnnxWeights::Inline,

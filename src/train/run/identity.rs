@@ -1,12 +1,11 @@
-//! Token corpora by their contents, whatever their files are called.
+//! Identities of token corpora by contents, independent of file names.
 
 use crate::shards::Plan;
 use crate::storage::{StorageError, fingerprint_of, sampled_blake3};
 use crate::tokens::TokenCorpus;
 use crate::train::data::LabelSource;
 
-/// One identity for the token files of a corpus, of sampled blocks of them: the same whatever they
-/// are called.
+/// The identity of a corpus: a fingerprint of sampled blocks of its token files, independent of their names.
 ///
 /// # Errors
 /// A file that cannot be read.
@@ -18,7 +17,7 @@ pub fn corpus_identity(corpus: &TokenCorpus) -> Result<String, StorageError> {
     Ok(fingerprint_of(hashes.iter().map(String::as_str)))
 }
 
-/// The same of the corpus that labels were made of, as their plan says.
+/// The identity of the corpus that labels were made from, according to their plan.
 pub fn labelled_identity(labels: &LabelSource) -> String {
     identity_in_plan(labels.plan())
 }

@@ -1,4 +1,4 @@
-//! What a run reads, opened and compared with each other before any long work.
+//! The inputs of a run: opened, and checked against each other, before any long work.
 
 use super::RunError;
 use super::identity::{corpus_identity, labelled_identity};
@@ -28,35 +28,38 @@ pub struct Inputs {
     pub spec: ModelSpec,
     /// The directory of weights to start from; `None` for new ones.
     pub init: Option<PathBuf>,
-    /// Which step does what.
+    /// What each step does.
     pub stages: StagePlan,
-    /// How labels become targets; `None` where nothing is learnt from them.
+    /// How labels become targets; `None` if no step learns from labels.
     pub policy: Option<KdPolicy>,
     /// Labelled sequences.
     pub labels: Option<LabelSource>,
     /// The token corpus.
     pub tokens: Option<TokenSource>,
-    /// The corpus held out.
+    /// The held-out corpus.
     pub validation: Option<TokenSource>,
-    /// Beginning and end of a document, for the exported model.
+    /// The ids that begin and end a document, for the exported model.
     pub special: SpecialIds,
     /// The bytes of `tokenizer.json`, for the exported model.
     pub tokenizer_json: Option<Vec<u8>>,
     /// Notes for the user on what could not be checked.
     pub notes: Vec<String>,
-    /// That the validation is on text that is trained on; among the notes too.
+    /// The note that the validation text is also trained on, if it is; included in `notes`.
     pub same_text: Option<String>,
 }
 
 impl Inputs {
-    /// Opens and checks all that `config` names; weights are not read yet. The labels of each teacher are
-    /// taken as they were when their fingerprint was that in `labels_then`, where they were extended since.
+    /// Opens and checks everything that `config` names; weights are not read yet. The labels of each teacher are
+    /// read as they were when they had the fingerprint in `label_fingerprints`, if they have been extended since.
     ///
     /// # Errors
-    /// Whatever is wrong with a setting, with one of the inputs, or between them.
-    pub fn open_as_of(config: &RunConfig, labels_then: &[String]) -> Result<Self, TrainError> {
+    /// An invalid setting, an invalid input, or inputs that do not match.
+    pub fn open_as_of(
+        config: &RunConfig,
+        label_fingerprints: &[String],
+    ) -> Result<Self, TrainError> {
         config.validate()?;
-        let labels = open_labels(config, labels_then)?;
+        let labels = open_labels(config, label_fingerprints)?;
         let of_labels = labels.as_ref().map(|labels| LabelsView {
             sequences: labels.view(),
             has_samples: have_samples(labels),
@@ -81,7 +84,7 @@ impl Inputs {
             notes.extend(labels.teachers().filter_map(LabelSource::note_of_extension));
             notes.extend(selection_note(&config, labels));
         }
-        // Labels that are where the facts are from need not be compared with themselves.
+        // If the facts come from the labels, there is nothing to compare.
         if let Some(labels) = labels.as_ref().filter(|l| l.tokenizer() != facts) {
             notes.extend(labels.check_tokenizer(&facts)?);
         }
@@ -116,7 +119,7 @@ impl Inputs {
         seq_len.expect("a resolved configuration has one") as usize
     }
 
-    /// What the network is to hold room for.
+    /// The sizes that the network's buffers are allocated for.
     pub fn capacity(&self) -> Capacity {
         Capacity {
             n_positions: (self.config.train.micro_batch_size()).saturating_mul(self.seq_len()),
@@ -130,10 +133,10 @@ impl Inputs {
     /// The sequences of every step after `position`.
     ///
     /// # Errors
-    /// Too few sequences for the steps; what is wrong between labels and corpus.
+    /// Too few sequences for the steps; labels and corpus that do not match.
     pub fn loader(&self, position: LoaderPosition) -> Result<Loader, DataError> {
         let stages = Stages {
-            labelled_steps: self.stages.labelled_steps_set_aside(),
+            labelled_steps: self.stages.labelled_steps_reserved(),
             token_steps: self.stages.max_token_steps(),
             batch_size: self.config.train.batch_size,
             label_epochs: self.config.data.label_epochs(),
@@ -150,8 +153,8 @@ impl Inputs {
     }
 }
 
-/// The directory of weights to start from, which has the dimensions and maybe the tokenizer: `init`,
-/// or the checkpoint of a branch that gives no dimensions of its own.
+/// The directory of weights to start from, which has the dimensions and possibly a tokenizer: `init`, or the
+/// checkpoint of a branch that does not set dimensions of its own.
 fn weights_dir(config: &RunConfig) -> Result<Option<PathBuf>, TrainError> {
     let of_branch = config.branch_from.as_ref();
     let of_branch = of_branch.filter(|_| config.model.is_none());
@@ -174,7 +177,7 @@ fn view_of(config: &RunConfig) -> ViewOptions {
 
 fn open_labels(
     config: &RunConfig,
-    labels_then: &[String],
+    label_fingerprints: &[String],
 ) -> Result<Option<LabelSource>, DataError> {
     let Some(dirs) = &config.data.labels else {
         return Ok(None);
@@ -183,12 +186,12 @@ fn open_labels(
         let selection = config.data.selection.clone();
         let options = LabelSourceOptions {
             dir: dir.clone(),
-            // It is of the first labels, whose sequences are those of the run.
+            // The selection belongs to the first labels, which determine the run's sequences.
             selection: selection.filter(|_| i == 0),
             seed: config.train.seed,
             shuffle_row_groups: config.data.shuffle_row_groups(),
         };
-        LabelSource::open_as_of(&options, labels_then.get(i).map(String::as_str))
+        LabelSource::open_as_of(&options, label_fingerprints.get(i).map(String::as_str))
     };
     let opened = dirs.all().iter().enumerate().map(open);
     let mut opened = opened.collect::<Result<Vec<_>, _>>()?.into_iter();
@@ -197,13 +200,13 @@ fn open_labels(
     first.joined(opened.collect(), joining).map(Some)
 }
 
-/// Whether there are draws of every teacher.
+/// Whether the labels of every teacher have samples.
 fn have_samples(labels: &LabelSource) -> bool {
     let mut plans = labels.teachers().map(LabelSource::plan);
     plans.all(|plan| plan.signals.has(Group::Samples))
 }
 
-/// Whether the held-out corpus is one that is trained on, by the contents of its files.
+/// A note if the held-out corpus is also trained on, judging by the contents of its files.
 fn validation_on_same_text(
     labels: &Option<LabelSource>,
     tokens: &Option<TokenSource>,
@@ -230,11 +233,11 @@ fn validation_on_same_text(
     }))
 }
 
-/// A note on labels of a selection in a run whose mode does not say so.
+/// A note if the labels cover only a selection, although the mode is not one for selections.
 fn selection_note(config: &RunConfig, labels: &LabelSource) -> Option<String> {
     let is_of_selection = labels.plan().sequences.selection.is_some();
-    let is_said = matches!(config.kd.mode, Mode::SaltDs | Mode::DsCe);
-    (is_of_selection && !is_said).then(|| {
+    let is_declared = matches!(config.kd.mode, Mode::SaltDs | Mode::DsCe);
+    (is_of_selection && !is_declared).then(|| {
         format!(
             "{} has labels of selected sequences only, so stage 1 reads only those, although kd.mode does not say so",
             labels.dir().display()
@@ -242,7 +245,7 @@ fn selection_note(config: &RunConfig, labels: &LabelSource) -> Option<String> {
     })
 }
 
-/// What the configuration says of the files of `data.tokens`.
+/// What the configuration says about the files of `data.tokens`.
 fn open_options(config: &RunConfig) -> OpenOptions {
     OpenOptions {
         format: config.data.tokens_format,
@@ -252,27 +255,31 @@ fn open_options(config: &RunConfig) -> OpenOptions {
     }
 }
 
-/// The same of `data.validation`, which may be of another format: only a raw file, which has no
-/// document boundaries of its own, is read as the configuration says.
+/// The same for `data.validation`, which may have another format: the options apply only to a raw file, which has
+/// no document boundaries of its own.
 fn validation_file_options(config: &RunConfig) -> OpenOptions {
     let path = config.data.validation.as_deref();
     let detected = path.map(TokenFormat::detect).and_then(Result::ok);
-    if detected.is_some_and(TokenFormat::has_borders) {
+    if detected.is_some_and(TokenFormat::has_document_boundaries) {
         return OpenOptions::default();
     }
-    let said = open_options(config);
+    let options = open_options(config);
     OpenOptions {
-        format: said.format.filter(|format| !format.has_borders()),
-        // llm.c's header has the type.
-        dtype: said.dtype.filter(|_| detected != Some(TokenFormat::LlmC)),
-        ..said
+        format: options
+            .format
+            .filter(|format| !format.has_document_boundaries()),
+        // The header of an llm.c file states the type.
+        dtype: options
+            .dtype
+            .filter(|_| detected != Some(TokenFormat::LlmC)),
+        ..options
     }
 }
 
-fn token_options(config: &RunConfig, path: &Path, said: OpenOptions) -> TokenOptions {
+fn token_options(config: &RunConfig, path: &Path, options: OpenOptions) -> TokenOptions {
     TokenOptions {
         path: path.to_path_buf(),
-        said,
+        open_options: options,
         view: view_of(config),
         seed: config.train.seed,
     }
@@ -291,8 +298,7 @@ fn open_tokens(
     Ok(Some(source))
 }
 
-/// The tokenizer that is named, which must be that of the weights to start from where those have one
-/// beside them; else that one.
+/// The tokenizer of `data.tokenizer`, or the one next to the weights to start from. If both exist, they must match.
 fn tokenizer_path(
     config: &RunConfig,
     init: Option<&PathBuf>,
@@ -315,8 +321,8 @@ fn read_tokenizer(path: Option<PathBuf>) -> Result<Option<Vec<u8>>, TrainError> 
     Ok(json.map_err(DataError::from)?)
 }
 
-/// What the run's tokenizer is: a `tokenizer.json`, else what the labels say, else the corpus, else
-/// the vocabulary of the weights to start from.
+/// What is known about the run's tokenizer: from a `tokenizer.json`, else from the labels, else from a corpus, else
+/// from the vocabulary size of the weights to start from.
 fn facts(
     config: &RunConfig,
     init: Option<&PathBuf>,
@@ -333,8 +339,8 @@ fn facts(
         (&config.data.tokens, open_options(config)),
         (&config.data.validation, validation_file_options(config)),
     ];
-    for (path, said) in corpora {
-        let facts = path.as_deref().map(|path| facts_of_corpus(path, said));
+    for (path, options) in corpora {
+        let facts = path.as_deref().map(|path| facts_of_corpus(path, options));
         if let Some(facts) = facts.transpose()?.flatten() {
             return Ok(facts);
         }
@@ -356,18 +362,18 @@ fn facts(
     .into())
 }
 
-fn facts_of_corpus(path: &Path, said: OpenOptions) -> Result<Option<TokenizerFacts>, DataError> {
-    // Documents are for later.
+fn facts_of_corpus(path: &Path, options: OpenOptions) -> Result<Option<TokenizerFacts>, DataError> {
+    // Document boundaries are not needed here.
     let options = OpenOptions {
         eod: None,
         eod_position: None,
-        ..said
+        ..options
     };
     let corpus = TokenCorpus::open(path, &options)?;
     Ok(TokenizerFacts::of_corpus(&corpus))
 }
 
-/// The dimensions, and the special ids that weights to start from bring along.
+/// The dimensions, and the special ids of the weights to start from.
 fn model(
     config: &RunConfig,
     init: Option<&PathBuf>,
@@ -407,7 +413,7 @@ fn model(
     Ok((spec, Some(special)))
 }
 
-/// How labels become targets, where any step learns from them.
+/// How labels become targets, if any step learns from them.
 fn policy(
     config: &RunConfig,
     stages: &StagePlan,
@@ -422,12 +428,12 @@ fn policy(
         loss,
         tau: kd.tau,
         gate: kd.gate,
-        min_top_k: least_top_k(loss),
+        min_top_k: min_top_k(loss),
         teacher_nll: stages.auto_transition().is_some(),
     };
     let tau_idx = labels.teachers().map(|labels| {
         if !stages.has_kd() {
-            // Cross-entropy at the positions that the gate leaves.
+            // Only cross-entropy, at the positions that the gate keeps.
             let gate = labels.check_group("kd.gate = \"excess\"", Group::Stats);
             return gate.map(|()| None);
         }
@@ -449,7 +455,7 @@ fn policy(
     }))
 }
 
-/// What is read of labels: the teacher's own NLL is told in every run, the rest is for the loss.
+/// The groups to read from the labels: every run logs the teacher's NLL; the other groups are for the loss.
 fn groups_of(policy: Option<&KdPolicy>) -> &'static [Group] {
     match policy.map(|policy| policy.loss) {
         None => &[Group::Scores, Group::Stats],
@@ -458,8 +464,8 @@ fn groups_of(policy: Option<&KdPolicy>) -> &'static [Group] {
     }
 }
 
-/// Of one id rescaled to probability 1 nothing is learnt but the id.
-fn least_top_k(loss: KdLoss) -> u32 {
+/// The smallest K that a loss can learn from: a single id rescaled to probability 1 would be a one-hot target.
+fn min_top_k(loss: KdLoss) -> u32 {
     match loss {
         KdLoss::TailBucket | KdLoss::Drop => 1,
         KdLoss::Renormalize => 2,
@@ -482,7 +488,7 @@ fn special_ids(
     completed(of_weights.unwrap_or_default(), ids_of_data)
 }
 
-/// Takes what `special` lacks from the first source (beginning, end) that has it.
+/// Fills in what `special` lacks from the first source (beginning, end) that has it.
 fn completed(special: SpecialIds, sources: [Option<(Option<u32>, Option<u32>)>; 2]) -> SpecialIds {
     let sources = || sources.into_iter().flatten();
     let bos = || sources().find_map(|(bos, _)| bos);
@@ -501,7 +507,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_weights_do_not_name_is_the_corpus_or_else_the_labels() {
+    fn special_ids_come_from_the_weights_then_the_corpus_then_the_labels() {
         let ids = |bos, eos: &[u32]| SpecialIds {
             bos,
             eos: eos.to_vec(),
@@ -524,27 +530,27 @@ mod tests {
     }
 
     #[test]
-    fn format_and_eod_are_for_a_validation_without_borders_of_its_own() {
+    fn format_and_eod_apply_to_a_validation_file_without_document_boundaries() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         std::fs::create_dir(path("corpus")).unwrap();
         for name in ["corpus/tokens.bin", "corpus/tokens.idx", "raw.bin", "raw"] {
             std::fs::write(path(name), [0; 8]).unwrap();
         }
-        let said = |validation: &str, format: &str| {
+        let options = |validation: &str, format: &str| {
             let text = format!(
                 "output = \"o\"\ninit = \"i\"\n[data]\ntokens = \"t\"\nvalidation = {:?}\n\
                  tokens_format = {format:?}\neod = 7\n[train]\nsteps = 1\nbatch_size = 1\n",
                 path(validation)
             );
-            let said = validation_file_options(&toml::from_str(&text).unwrap());
-            (said.format, said.eod)
+            let options = validation_file_options(&toml::from_str(&text).unwrap());
+            (options.format, options.eod)
         };
         let raw = (Some(TokenFormat::NanoGpt), Some(7));
-        assert_eq!(said("corpus", "nanogpt"), (None, None));
-        assert_eq!(said("v.parquet", "nanogpt"), (None, None));
-        assert_eq!(said("raw.bin", "nanogpt"), raw);
-        assert_eq!(said("raw", "nanogpt"), raw, "a name that does not tell");
-        assert_eq!(said("raw.bin", "megatron"), (None, Some(7)));
+        assert_eq!(options("corpus", "nanogpt"), (None, None));
+        assert_eq!(options("v.parquet", "nanogpt"), (None, None));
+        assert_eq!(options("raw.bin", "nanogpt"), raw);
+        assert_eq!(options("raw", "nanogpt"), raw, "a name that does not tell");
+        assert_eq!(options("raw.bin", "megatron"), (None, Some(7)));
     }
 }

@@ -1,4 +1,4 @@
-//! What a run writes down as it goes.
+//! The logs of a run.
 
 use super::state::TrainState;
 use super::step::StepReport;
@@ -11,15 +11,15 @@ use crate::train::metrics::{
 use crate::train::schedule::Stage;
 use std::path::Path;
 
-/// The logs of a run, from its first step or from where it goes on.
+/// The logs of a run, from its first step or from where it resumes.
 pub(super) struct Log {
     lines: RunLog,
     validated_at: Option<u64>,
 }
 
 impl Log {
-    /// Goes on after `step` steps; whatever was logged after those is cut, and was of a process that
-    /// died before its checkpoint.
+    /// Continues after `step` steps. Lines after those are removed: they are from a process that died before its next
+    /// checkpoint.
     pub(super) fn open(dir: &Path, config: &RunConfig, step: u64) -> Result<Self, MetricsError> {
         let mut log = Self::open_lines(dir, config.log.tensorboard, step)?;
         log.lines.write_start(&hparams_of(config))?;
@@ -47,12 +47,12 @@ impl Log {
         })
     }
 
-    /// Step of the last validation that is logged.
+    /// Step of the last logged validation.
     pub(super) fn validated_at(&self) -> Option<u64> {
         self.validated_at
     }
 
-    /// The step that `state` is after.
+    /// Logs the step that led to `state`.
     pub(super) fn step(
         &mut self,
         state: &TrainState,
@@ -82,7 +82,7 @@ impl Log {
         }))
     }
 
-    /// A validation after the steps of `state`.
+    /// Logs a validation after the steps of `state`.
     pub(super) fn validation(
         &mut self,
         state: &TrainState,
@@ -98,7 +98,7 @@ impl Log {
         }))
     }
 
-    /// The step after those of `state` is the first of `stage`.
+    /// Logs that the step after those of `state` is the first of `stage`.
     pub(super) fn stage(&mut self, state: &TrainState, stage: Stage) -> Result<(), MetricsError> {
         self.lines.write(&MetricsLine::Stage(StageLine {
             step: state.step + 1,
@@ -108,12 +108,12 @@ impl Log {
         }))
     }
 
-    /// There is nothing more to come.
+    /// Ends the log; nothing is written after this.
     pub(super) fn end(&mut self) -> Result<(), MetricsError> {
         self.lines.write_end()
     }
 
-    /// Everything logged is on the disk.
+    /// Syncs everything logged to disk.
     pub(super) fn sync(&mut self) -> Result<(), MetricsError> {
         self.lines.sync()
     }

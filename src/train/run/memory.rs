@@ -1,4 +1,4 @@
-//! What a run will hold, against what there is: known before anything is allocated.
+//! The memory that a run needs, compared with what is available, before anything is allocated.
 
 use super::RunError;
 use super::inputs::Inputs;
@@ -10,22 +10,22 @@ use crate::train::example::Example;
 use crate::train::model::{Capacity, MemoryPlan, ModelSpec};
 use std::path::{Path, PathBuf};
 
-/// Bytes of data from which on its keys are worth a word.
-const MUCH_DATA: u64 = 256 << 20;
-/// Fraction of what is free that a run may take.
-const SHARE_OF_FREE: f64 = 0.9;
-/// Bytes that no machine has: 2^47, the address space of a process.
-const MOST_BYTES: u64 = 1 << 47;
-/// Bytes that AdamW keeps a parameter: two f32.
+/// From this many bytes of data on, an error also names the keys that reduce them.
+const LARGE_DATA_BYTES: u64 = 256 << 20;
+/// Fraction of the free memory that a run may use.
+const MAX_FREE_FRACTION: f64 = 0.9;
+/// More memory than any machine has: 2^47 bytes, the address space of a process.
+const MAX_BYTES: u64 = 1 << 47;
+/// Bytes that AdamW keeps per parameter: two f32.
 const MOMENT_BYTES: u64 = 8;
-/// Bytes that the allocator keeps of its own beside each allocation.
+/// Overhead of the allocator per allocation, bytes.
 const ALLOCATION_BYTES: u64 = 16;
-/// Steps in memory beside those that wait: one that the loader puts together, one that is learnt from.
-const STEPS_IN_WORK: u64 = 2;
-/// Row groups in memory beside a window: the next one, as it is decoded and as sequences.
-const GROUPS_IN_WORK: u64 = 2;
+/// Steps in memory besides the prefetched ones: one that the loader assembles, one that is being trained on.
+const STEPS_IN_FLIGHT: u64 = 2;
+/// Row groups in memory besides a window: the next one, once in decoded form and once as sequences.
+const GROUPS_IN_FLIGHT: u64 = 2;
 
-/// Bytes that a run holds, from its first step to its last.
+/// Memory that a run holds from its first step to its last, bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryNeed {
     /// Parameters.
@@ -40,29 +40,29 @@ pub struct MemoryNeed {
     pub data: u64,
 }
 
-/// Bytes that a run may take.
+/// Memory that a run may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemoryRoom {
     /// How many.
     pub bytes: u64,
-    /// What says so, for messages.
+    /// Where the number comes from, for messages.
     pub source: String,
 }
 
 impl MemoryNeed {
-    /// What training of `inputs` needs, if that is no more than `room`, or than any machine has.
+    /// What a run of `inputs` needs, if that is within `room` (or, without one, within what any machine has).
     ///
     /// # Errors
-    /// [`RunError::Memory`], with the keys that make it less.
+    /// [`RunError::Memory`], with the keys that reduce it.
     pub(super) fn within(room: Option<&MemoryRoom>, inputs: &Inputs) -> Result<Self, TrainError> {
         let (spec, capacity) = (&inputs.spec, inputs.capacity());
-        let most = room.map_or(MOST_BYTES, |room| room.bytes);
+        let most = room.map_or(MAX_BYTES, |room| room.bytes);
         let data = data_bytes(inputs);
-        let least = least_bytes(spec, &capacity, data);
-        if least > u128::from(most) {
-            // Sizes that would not fit the arithmetic of an exact plan are among these.
+        let lower_bound = lower_bound_bytes(spec, &capacity, data);
+        if lower_bound > u128::from(most) {
+            // Sizes that would overflow the arithmetic of an exact plan end here.
             let parts = "parameters, gradients, moments, inputs of the blocks, and data only";
-            let needed = format!("at least {}", at_least(least));
+            let needed = format!("at least {}", at_least(lower_bound));
             return Err(too_much(needed, parts.to_owned(), room, inputs, data));
         }
         let need = Self::of(spec, &capacity, data);
@@ -89,7 +89,7 @@ impl MemoryNeed {
         }
     }
 
-    /// All of it: the peak.
+    /// The sum, which is the peak.
     pub fn total(&self) -> u64 {
         self.parameters + self.gradients + self.moments + self.activations + self.data
     }
@@ -107,8 +107,8 @@ impl MemoryNeed {
     }
 }
 
-/// A lower bound that no dimensions of a valid model overflow.
-fn least_bytes(spec: &ModelSpec, capacity: &Capacity, data: u64) -> u128 {
+/// A lower bound whose arithmetic does not overflow for any valid model.
+fn lower_bound_bytes(spec: &ModelSpec, capacity: &Capacity, data: u64) -> u128 {
     let block_inputs = [
         capacity.n_positions,
         spec.d_model,
@@ -125,16 +125,16 @@ fn least_bytes(spec: &ModelSpec, capacity: &Capacity, data: u64) -> u128 {
         .saturating_add(u128::from(data))
 }
 
-/// What one position, and one sequence, of a source hold in memory.
+/// What determines the memory of one sequence of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct SequenceSize {
     /// T.
     seq_len: u64,
-    /// Whether there are log-probability, rank, entropy and logsumexp of each position.
+    /// Whether each position has log-probability, rank, entropy and logsumexp.
     has_stats: bool,
-    /// K of the stored ids; `None` where there are none.
+    /// K of the stored ids; `None` if there are none.
     top_k: Option<u64>,
-    /// Distinct ids that a position has drawn, at most; `None` where there are no draws.
+    /// Maximum number of distinct ids drawn at a position; `None` if there are no draws.
     draws: Option<u64>,
     /// X.
     n_temperatures: u64,
@@ -169,12 +169,12 @@ impl SequenceSize {
         }
     }
 
-    /// Ids of a position that a loss learns, at most.
+    /// Maximum number of ids per position that a loss learns from.
     fn n_learnt(self) -> Option<u64> {
         self.top_k.max(self.draws)
     }
 
-    /// Bytes of one [`Example`] at most: a document may start at every token.
+    /// Maximum size of one [`Example`], bytes: a document may start at every token.
     fn bytes(self) -> u64 {
         // Id and start; then f32, u16, f32, f32; ids and f32, tail, and log-partitions; ids and counts
         // of draws, and their offset.
@@ -194,11 +194,11 @@ impl SequenceSize {
     }
 }
 
-/// What the loader and the targets of one micro-batch hold at most.
+/// Maximum memory of the loader and of the targets of one micro-batch, bytes.
 fn data_bytes(inputs: &Inputs) -> u64 {
     let seq_len = inputs.seq_len() as u64;
     let config = &inputs.config;
-    let n_steps = (config.data.prefetch() as u64).saturating_add(STEPS_IN_WORK);
+    let n_steps = (config.data.prefetch() as u64).saturating_add(STEPS_IN_FLIGHT);
     let n_waiting = n_steps.saturating_mul(config.train.batch_size as u64);
     let labels = inputs.labels.as_ref();
     let labels = labels.filter(|_| inputs.stages.max_labelled_steps() > 0);
@@ -207,9 +207,9 @@ fn data_bytes(inputs: &Inputs) -> u64 {
         let n_decoded = n_decoded(labels, n_groups);
         let n_sequences = n_waiting.saturating_add(n_decoded);
         let of_teachers = labels.teachers().enumerate().map(|(i, labels)| {
-            // Of further teachers, the rows of the first one's window and row groups of their own.
+            // Further teachers hold the rows of the first one's window, and row groups of their own.
             let own = labels.plan().layout.rows_per_row_group;
-            let own = GROUPS_IN_WORK.saturating_mul(own.min(labels.n_sequences()));
+            let own = GROUPS_IN_FLIGHT.saturating_mul(own.min(labels.n_sequences()));
             let n_sequences = n_sequences.saturating_add(if i == 0 { 0 } else { own });
             let size = SequenceSize::of(labels, seq_len).bytes();
             size.saturating_mul(n_sequences)
@@ -221,7 +221,7 @@ fn data_bytes(inputs: &Inputs) -> u64 {
         .saturating_mul(n_waiting);
     let of_teacher = |labels| SequenceSize::of(labels, seq_len).n_learnt().unwrap_or(0);
     let learnt = labels.filter(|_| inputs.policy.is_some());
-    let learnt = learnt.map(|labels| Learnt {
+    let learnt = learnt.map(|labels| LearntPerPosition {
         n_ids: labels.teachers().map(of_teacher).sum(),
         n_teachers: labels.teachers().count() as u64,
     });
@@ -235,25 +235,25 @@ fn data_bytes(inputs: &Inputs) -> u64 {
 fn n_decoded(labels: &LabelSource, n_groups: u64) -> u64 {
     let per_group = labels.plan().layout.rows_per_row_group;
     let window = n_groups.saturating_mul(per_group);
-    let next = GROUPS_IN_WORK.saturating_mul(per_group);
+    let next = GROUPS_IN_FLIGHT.saturating_mul(per_group);
     let n_sequences = labels.n_sequences();
-    window.min(n_sequences) + next.min(GROUPS_IN_WORK.saturating_mul(n_sequences))
+    window.min(n_sequences) + next.min(GROUPS_IN_FLIGHT.saturating_mul(n_sequences))
 }
 
-/// What a position learns of its teachers, at most.
+/// Upper bounds on what one position learns from its teachers.
 #[derive(Debug, Clone, Copy)]
-struct Learnt {
-    /// Ids of all of them together.
+struct LearntPerPosition {
+    /// Ids of all teachers together.
     n_ids: u64,
     n_teachers: u64,
 }
 
-/// Bytes of a micro-batch of so many positions. Its lists of ids and probabilities grow as they are filled,
-/// to twice their length at most.
-fn target_bytes(n_positions: u64, learnt: Option<Learnt>) -> u64 {
-    // Id, target, weight; then omega, the teacher's NLL, offset, negentropy twice, tails twice; of each
-    // id, itself, its probability and in whose tail it is, twice.
-    let of_kd = learnt.map_or(0, |Learnt { n_ids, n_teachers }| {
+/// Bytes of a micro-batch of `n_positions`. Its lists of ids and probabilities grow as they are filled, to at most
+/// twice their length.
+fn target_bytes(n_positions: u64, learnt: Option<LearntPerPosition>) -> u64 {
+    // Id, target, weight; then omega, the teacher's NLL, offset, negentropy twice, tails twice; and per id:
+    // the id, its probability, and the teachers in whose tail it is, all twice.
+    let of_kd = learnt.map_or(0, |LearntPerPosition { n_ids, n_teachers }| {
         let of_id = 8 + if n_teachers > 1 { n_teachers } else { 0 };
         20 + 8 * n_teachers + 2 * of_id * n_ids
     });
@@ -271,14 +271,14 @@ fn too_much(
     RunError::Memory {
         needed,
         parts,
-        room: at_most(room.map_or(MOST_BYTES, |room| room.bytes)),
+        room: at_most(room.map_or(MAX_BYTES, |room| room.bytes)),
         source_of_room: room.map_or_else(no_machine, |room| room.source.clone()),
         remedy: remedy(&inputs.config, inputs.seq_len(), data),
     }
     .into()
 }
 
-/// The keys that make it less, those that change no result first; `data` are the bytes of that part.
+/// The keys that reduce the need, those that change no result first; `data` is the size of that part, bytes.
 fn remedy(config: &RunConfig, seq_len: usize, data: u64) -> String {
     let micro_batch_size = config.train.micro_batch_size();
     let mut keys = Vec::new();
@@ -288,7 +288,7 @@ fn remedy(config: &RunConfig, seq_len: usize, data: u64) -> String {
     if !config.train.recompute {
         keys.push("train.recompute = true".to_owned());
     }
-    if data > MUCH_DATA {
+    if data > LARGE_DATA_BYTES {
         keys.push(format!("data.prefetch (now {})", config.data.prefetch()));
         let n_groups = config.data.shuffle_row_groups();
         keys.push(format!("data.shuffle_row_groups (now {n_groups})"));
@@ -304,8 +304,8 @@ fn remedy(config: &RunConfig, seq_len: usize, data: u64) -> String {
 }
 
 impl MemoryRoom {
-    /// `limit` where one is given, else 90% of what the system, or the control group that the
-    /// process is in, still has; `None` where neither tells.
+    /// `limit` if given, else 90% of what is still free in the system, or in the control group of the process;
+    /// `None` if neither is known.
     pub fn of_system(limit: Option<u64>) -> Option<Self> {
         Self::of_files(limit, Path::new("/proc"), Path::new("/sys/fs/cgroup"))
     }
@@ -325,7 +325,7 @@ impl MemoryRoom {
             _ => (system, "the available memory"),
         };
         Some(Self {
-            bytes: (free as f64 * SHARE_OF_FREE) as u64,
+            bytes: (free as f64 * MAX_FREE_FRACTION) as u64,
             source: format!("90% of {what}, {}", mebibytes(free)),
         })
     }
@@ -340,7 +340,7 @@ fn available(meminfo: &str) -> Option<u64> {
     Some(kib * 1024)
 }
 
-/// Least free bytes of the control groups that the process is in, of version 2 or 1.
+/// The minimum of the free bytes of the control groups (version 2 or 1) that contain the process.
 fn free_in_cgroups(membership: &str, root: &Path) -> Option<u64> {
     let groups = membership.lines().flat_map(|line| {
         let mut fields = line.splitn(3, ':');
@@ -356,13 +356,13 @@ fn free_in_cgroups(membership: &str, root: &Path) -> Option<u64> {
     groups.filter_map(|group| free_in(&group)).min()
 }
 
-/// The group and all that it lies in, the root among them.
+/// The group and all of its ancestors, including the root.
 fn ancestors(root: &Path, group: &str) -> Vec<PathBuf> {
     let relative = Path::new(group.trim_start_matches('/'));
     relative.ancestors().map(|part| root.join(part)).collect()
 }
 
-/// Limit less use of one group; the cache of files that nobody works with counts as free.
+/// Limit minus usage of one group; the inactive file cache counts as free.
 fn free_in(group: &Path) -> Option<u64> {
     let number = |name: &str| read(&group.join(name))?.trim().parse::<u64>().ok();
     let limit = number("memory.max").or_else(|| number("memory.limit_in_bytes"))?;
@@ -445,11 +445,11 @@ mod tests {
             training: true,
             recompute: true,
         };
-        let least = least_bytes(&spec, &capacity, u64::MAX);
-        assert!(least > u128::from(MOST_BYTES));
+        let lower_bound = lower_bound_bytes(&spec, &capacity, u64::MAX);
+        assert!(lower_bound > u128::from(MAX_BYTES));
     }
 
-    /// Bytes of the lists of an example with all that labels can hold, each as long as it is.
+    /// Bytes of the lists of an example with everything that labels can hold, without spare capacity.
     fn example_bytes(t: usize, k: usize, x: usize, d: usize) -> u64 {
         let signals = PositionSignals {
             target_logprob_t: vec![0.0; t],
@@ -479,7 +479,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sequence_is_not_larger_than_it_is_taken_for_and_not_much_smaller() {
+    fn the_estimated_size_of_a_sequence_is_a_tight_upper_bound() {
         let sizes = [
             (1, 2, 0, 0),
             (32, 8, 2, 0),
@@ -506,7 +506,7 @@ mod tests {
     }
 
     #[test]
-    fn the_targets_of_a_micro_batch_fit_into_what_they_are_taken_for() {
+    fn the_estimated_size_of_targets_is_an_upper_bound() {
         let examples: Vec<Example> = (0..3)
             .map(|seq_id| Example {
                 seq_id,
@@ -540,7 +540,7 @@ mod tests {
             kd.negentropy_n.capacity(),
         ];
         let got = 4 * words.into_iter().sum::<usize>() as u64;
-        let learnt = Learnt {
+        let learnt = LearntPerPosition {
             n_ids: 8,
             n_teachers: 1,
         };
@@ -550,7 +550,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lower_bound_is_below_what_is_needed_and_not_far() {
+    fn the_lower_bound_is_below_the_need_and_close_to_it() {
         let spec = ModelSpec {
             vocab_size: 8192,
             d_model: 256,
@@ -574,14 +574,17 @@ mod tests {
                 recompute,
             };
             let need = MemoryNeed::of(&spec, &capacity, 0).total();
-            let least = least_bytes(&spec, &capacity, 0) as u64;
-            assert!(least <= need && need < 8 * least, "{least} and {need}");
+            let lower_bound = lower_bound_bytes(&spec, &capacity, 0) as u64;
+            assert!(
+                lower_bound <= need && need < 8 * lower_bound,
+                "{lower_bound} and {need}"
+            );
         }
     }
 
     const MEMINFO: &str = "MemTotal:  100 kB\nMemFree:   5 kB\nMemAvailable:   1000 kB\n";
 
-    /// A system of files as Linux has them.
+    /// Files as in Linux's /proc and /sys.
     fn system(files: &[(&str, &str)]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         for (name, text) in files {
@@ -598,20 +601,20 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_goes_before_what_the_system_says() {
+    fn an_explicit_limit_wins_over_the_system() {
         let room = room(&[("proc/meminfo", MEMINFO)], Some(77)).unwrap();
         assert_eq!((room.bytes, &*room.source), (77, "train.memory_limit"));
     }
 
     #[test]
-    fn nine_tenths_of_what_is_available_may_be_taken() {
+    fn nine_tenths_of_the_available_memory_may_be_used() {
         let room = room(&[("proc/meminfo", MEMINFO)], None).unwrap();
         assert_eq!(room.bytes, 921_600);
         assert!(room.source.contains("available"), "{}", room.source);
     }
 
     #[test]
-    fn a_system_that_does_not_tell_sets_no_limit() {
+    fn an_unknown_system_sets_no_limit() {
         assert_eq!(room(&[], None), None);
     }
 

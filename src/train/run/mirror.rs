@@ -1,15 +1,15 @@
-//! The run in the store: what a run in a directory has, put there as it is finished.
+//! The run in the store: files of the run's directory, uploaded as they are finished.
 //!
-//! Objects are whole or not there, but a checkpoint is several of them. So its `checkpoint.json` is put last, after
-//! all other files of the checkpoint and after the logs up to it, and only then do older checkpoints go, each by its
-//! `checkpoint.json` first. Whoever looks, at any moment, finds with the newest checkpoint that has a
-//! `checkpoint.json` all that a run needs to resume from it. `final/` gets its `config.json` last in the same way.
+//! An object appears atomically, but a checkpoint consists of several. So its `checkpoint.json` is uploaded last, after
+//! all other files of the checkpoint and the logs up to it. Only then are older checkpoints removed, each one's
+//! `checkpoint.json` first. At any moment, the newest checkpoint that has a `checkpoint.json` comes with all that a run
+//! needs to resume from it. In the same way, the `config.json` of `final/` is uploaded last.
 
 use super::attempts::Attempt;
 use super::finish::final_dir;
 use crate::pretrained::CONFIG_JSON;
 use crate::storage::{
-    StorageError, copy_file, is_file, list, read_if_there, remove_file, remove_tree,
+    StorageError, copy_file, is_file, list, read_if_exists, remove_file, remove_tree,
 };
 use crate::train::TrainError;
 use crate::train::checkpoint::{CheckpointStore, SEAL_NAME};
@@ -17,7 +17,7 @@ use crate::train::export::SEAL_JSON;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-/// A directory with hashes of its files in one of them, and the one that is put last.
+/// A directory to upload, the file with the hashes of its files, and the file that is uploaded last.
 struct Sealed {
     from: PathBuf,
     to: PathBuf,
@@ -32,7 +32,7 @@ pub(super) struct Mirror {
     pub(super) url: PathBuf,
     dir: PathBuf,
     attempt: Attempt,
-    /// Of the directory: held as long as it is worked in.
+    /// The lock of the directory, held as long as this process works in it.
     _lock: File,
 }
 
@@ -46,11 +46,11 @@ impl Mirror {
         }
     }
 
-    /// Puts the checkpoint of `step` with the logs up to it, unless it is there. Later ones are not of this process:
-    /// the logs would lack their steps.
+    /// Uploads the checkpoint of `step` with the logs up to it, unless it exists. Removes later checkpoints, which are
+    /// not from this process: the logs would lack their steps.
     ///
     /// # Errors
-    /// Another process that has taken over; the store's.
+    /// Another process has taken over; errors of the store.
     pub(super) fn put_checkpoint(&self, step: u64) -> Result<(), TrainError> {
         self.remove_after(Some(step))?;
         self.put(&Sealed {
@@ -61,7 +61,7 @@ impl Mirror {
         })
     }
 
-    /// Puts the trained model with the rest of the logs, unless it is there.
+    /// Uploads the trained model with the rest of the logs, unless it exists.
     ///
     /// # Errors
     /// As [`Mirror::put_checkpoint`].
@@ -74,7 +74,7 @@ impl Mirror {
         })
     }
 
-    /// Removes what the store has of checkpoints after `step`, the newest first, or of any.
+    /// Removes the store's checkpoints after `step`, or all of them for `None`, the newest first.
     ///
     /// # Errors
     /// As [`Mirror::put_checkpoint`].
@@ -97,25 +97,25 @@ impl Mirror {
         Ok(())
     }
 
-    /// Those in the store.
+    /// The checkpoints in the store.
     pub(super) fn checkpoints(&self) -> CheckpointStore {
         CheckpointStore::of_run(&self.url)
     }
 
     fn put(&self, sealed: &Sealed) -> Result<(), TrainError> {
         self.attempt.check()?;
-        if sealed.is_put()? {
+        if sealed.is_complete()? {
             return Ok(());
         }
         copy_files(&self.dir, &self.url)?;
         sealed.put_all_but_last()?;
-        // A large checkpoint takes its time.
+        // Checked again, since the upload of a large checkpoint takes long.
         self.attempt.check()?;
         Ok(sealed.put_last()?)
     }
 }
 
-/// Copies what a run has beside checkpoints and the trained model, as it is now: configuration, logs and records.
+/// Copies the current configuration, logs and records of a run, without checkpoints and the trained model.
 pub(super) fn copy_files(from: &Path, to: &Path) -> Result<(), StorageError> {
     for entry in list(from)? {
         let is_hidden = entry.name.to_string_lossy().starts_with('.');
@@ -127,13 +127,13 @@ pub(super) fn copy_files(from: &Path, to: &Path) -> Result<(), StorageError> {
 }
 
 impl Sealed {
-    /// Whether all of it is there, with the same bytes by their hashes.
-    fn is_put(&self) -> Result<bool, StorageError> {
-        let hashes = |dir: &Path| read_if_there(&dir.join(self.hashes));
+    /// Whether all of it is in the store, with the same hashes.
+    fn is_complete(&self) -> Result<bool, StorageError> {
+        let hashes = |dir: &Path| read_if_exists(&dir.join(self.hashes));
         Ok(is_file(&self.to.join(self.last))? && hashes(&self.to)? == hashes(&self.from)?)
     }
 
-    /// Instead of what is there.
+    /// Replaces what is in the store.
     fn put_all_but_last(&self) -> Result<(), StorageError> {
         remove_file(&self.to.join(self.last))?;
         remove_tree(&self.to)?;

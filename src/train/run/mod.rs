@@ -5,7 +5,7 @@
 //!   config.toml            the resolved configuration
 //!   sources.json           hashes of its inputs
 //!   metrics.jsonl          metrics, a line every few steps
-//!   invocations.jsonl      the calls that worked here, recorded by the program
+//!   invocations.jsonl      the command lines that were run here, recorded by the program
 //!   checkpoints/step-N/    what a run resumes from (see `checkpoint`)
 //!   final/                 the trained model for Hugging Face, and model.onnx
 //!   .lock                  held by the process that trains here
@@ -19,8 +19,8 @@
 //! and position, schedules are functions of the step, and all other state is in the checkpoint.
 //! `metrics.jsonl` is first truncated to the checkpoint, so it is the same too, except for times.
 //!
-//! A run at a URL is worked on in a directory of this machine (`working_copy`), as any other, and kept in the store
-//! (`mirror`) by one process at a time (`attempts`).
+//! A run at a URL is trained in a directory on this machine (`working_copy`), like any other run, and mirrored to the
+//! store (`mirror`) by one process at a time (`attempts`).
 //!
 //! A branch (`branch_from`) starts at a checkpoint of another run, its trunk, as if it had been that run
 //! up to there: steps, tokens and seconds continue from the trunk's. Its `metrics.jsonl` has only its own
@@ -78,7 +78,7 @@ use working_copy::WorkingCopy;
 /// More threads than any supported machine has cores.
 const MAX_THREADS: usize = 256;
 
-/// Opens all inputs of `config` and computes what the run needs; writes nothing.
+/// Opens all inputs of `config`, and computes how much memory and data the run needs; writes nothing.
 ///
 /// # Errors
 /// Invalid settings or inputs, or inputs that do not match; too little memory.
@@ -86,18 +86,21 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, TrainError> {
     prepare_as_of(config, &recorded_labels(config, Start::Fresh)?)
 }
 
-/// [`prepare`] with the labels of each teacher as they were when their fingerprint was that in
-/// `labels_then`, where they were extended since.
+/// [`prepare`] with the labels of each teacher as they were when they had the fingerprint in
+/// `label_fingerprints`, if they have been extended since.
 ///
 /// # Errors
 /// Those of [`prepare`].
-pub fn prepare_as_of(config: &RunConfig, labels_then: &[String]) -> Result<Prepared, TrainError> {
-    Prepared::of(open(config, labels_then)?)
+pub fn prepare_as_of(
+    config: &RunConfig,
+    label_fingerprints: &[String],
+) -> Result<Prepared, TrainError> {
+    Prepared::of(open(config, label_fingerprints)?)
 }
 
-fn open(config: &RunConfig, labels_then: &[String]) -> Result<Inputs, TrainError> {
+fn open(config: &RunConfig, label_fingerprints: &[String]) -> Result<Inputs, TrainError> {
     check_threads(config.train.threads())?;
-    let opened = Inputs::open_as_of(config, labels_then);
+    let opened = Inputs::open_as_of(config, label_fingerprints);
     let labels = config.data.labels.as_ref().map_or(&[][..], LabelDirs::all);
     opened.map_err(|error| missing_shard(error, labels))
 }
@@ -122,7 +125,7 @@ pub struct Prepared {
     memory: MemoryNeed,
     room: Option<MemoryRoom>,
     coverage: Coverage,
-    /// At the first step. Opening it may read a whole corpus, so it is opened once.
+    /// Positioned at the first step. Opening it may read a whole corpus, so it is opened once.
     loader: Loader,
 }
 
@@ -140,12 +143,12 @@ impl Prepared {
         })
     }
 
-    /// Why a new run would not begin in its directory as that is now; a resumed run may.
-    pub fn refused_by_output(&self) -> Option<TrainError> {
-        directory::refuse_what_is_there(&self.inputs.config.output).err()
+    /// Why a new run could not start in its output directory as it is now; a resumed run may.
+    pub fn output_error(&self) -> Option<TrainError> {
+        directory::refuse_existing_output(&self.inputs.config.output).err()
     }
 
-    /// What is known of it.
+    /// What is known before the first step.
     pub fn overview(&self) -> Overview<'_> {
         Overview {
             inputs: &self.inputs,
@@ -156,11 +159,11 @@ impl Prepared {
     }
 }
 
-/// Trains from `start` to the end, in a pool of the configuration's threads.
+/// Trains from `start` to the end, in a thread pool of `train.threads` threads.
 ///
 /// # Errors
-/// What [`prepare`] refuses; a directory that is in use, or that is not to be resumed from; and
-/// whatever stops it on the way, with what is saved and how to resume.
+/// Those of [`prepare`]; a directory that is in use, or that cannot be resumed from; whatever stops the run
+/// before its end, with what was saved and how to resume.
 pub fn run(
     config: &RunConfig,
     start: Start,
@@ -170,24 +173,28 @@ pub fn run(
     run_as_of(config, &[], start, interrupt, observer)
 }
 
-/// [`run`]; a new run reads the labels of each teacher as they were when their fingerprint was that in
-/// `labels_then`, if they have been extended since. A resumed run reads those that it started with.
+/// [`run`]; a new run reads the labels of each teacher as they were when they had the fingerprint in
+/// `label_fingerprints`, if they have been extended since. A resumed run reads the labels that it started with.
 ///
 /// # Errors
 /// Those of [`run`].
 pub fn run_as_of(
     config: &RunConfig,
-    labels_then: &[String],
+    label_fingerprints: &[String],
     start: Start,
     interrupt: &Interrupt,
     observer: &Observer<'_>,
 ) -> Result<Outcome, TrainError> {
-    // Before anything is copied.
+    // Checked before anything is copied.
     config.validate()?;
     let pool = pool_of(config.train.threads())?;
     let copy = open_working_copy(&config.output, start, &observer.on_note)?;
     let own = recorded_labels(config, start)?;
-    let then = if own.is_empty() { labels_then } else { &own };
+    let then = if own.is_empty() {
+        label_fingerprints
+    } else {
+        &own
+    };
     pool.install(|| run_in_pool(config, then, start, copy, interrupt, observer))
 }
 
@@ -203,10 +210,10 @@ fn check_threads(n_threads: usize) -> Result<(), RunError> {
     })
 }
 
-/// A pool that a run of so many threads works in.
+/// The thread pool of a run with `n_threads` threads.
 ///
 /// # Errors
-/// Too many threads, or more than the system gives.
+/// Too many threads, or more than the system can start.
 pub fn pool_of(n_threads: usize) -> Result<rayon::ThreadPool, RunError> {
     check_threads(n_threads)?;
     let builder = rayon::ThreadPoolBuilder::new()
@@ -218,13 +225,13 @@ pub fn pool_of(n_threads: usize) -> Result<rayon::ThreadPool, RunError> {
 
 fn run_in_pool(
     config: &RunConfig,
-    labels_then: &[String],
+    label_fingerprints: &[String],
     start: Start,
     mut copy: Option<WorkingCopy>,
     interrupt: &Interrupt,
     observer: &Observer<'_>,
 ) -> Result<Outcome, TrainError> {
-    let inputs = open(config, labels_then)?;
+    let inputs = open(config, label_fingerprints)?;
     // Checked first: a finished run needs none of its other inputs.
     let may_be_finished = start != Start::Fresh && final_dir(&run_dir(config)?).is_dir();
     let claimed = may_be_finished.then(|| ClaimedRun::take(&inputs, start, copy.take()));
@@ -233,7 +240,7 @@ fn run_in_pool(
         .as_ref()
         .and_then(|claimed| Some((claimed, claimed.finished_model()?)))
     {
-        claimed.keep_sources()?;
+        claimed.write_missing_sources()?;
         claimed.dir.mirror_final()?;
         return Ok(Outcome::AlreadyFinished { model });
     }
@@ -246,7 +253,7 @@ fn run_in_pool(
     train(prepared, claimed, interrupt, observer)
 }
 
-/// The fingerprints that the labels had when this run, or the one that it branches off from, began.
+/// The fingerprints that the labels had when this run, or the run that it branches from, started.
 fn recorded_labels(config: &RunConfig, start: Start) -> Result<Vec<String>, TrainError> {
     let own = match start {
         Start::Fresh => None,
@@ -254,7 +261,7 @@ fn recorded_labels(config: &RunConfig, start: Start) -> Result<Vec<String>, Trai
     };
     let of_trunk = || Sources::of_checkpoint(config.branch_from.as_deref()?);
     let sources = own.or_else(of_trunk);
-    Ok(sources.map_or(Vec::new(), |sources| sources.labels_then()))
+    Ok(sources.map_or(Vec::new(), |sources| sources.label_fingerprints()))
 }
 
 /// The locked directory of a run, and the state of the run.
@@ -265,7 +272,7 @@ struct ClaimedRun {
 }
 
 impl ClaimedRun {
-    /// Nobody else is kept from the run before it is known that this process can resume it.
+    /// Other processes are locked out of the run in the store only once it is known that this process can resume it.
     fn take(inputs: &Inputs, start: Start, copy: Option<WorkingCopy>) -> Result<Self, TrainError> {
         let dir = RunDir::claim(&run_dir(&inputs.config)?, start)?;
         let (origin, state) = Origin::of(inputs, &dir)?;
@@ -273,9 +280,9 @@ impl ClaimedRun {
         Ok(Self { dir, origin, state })
     }
 
-    /// Of a finished run of a version that recorded them after its end, which may not have come to it.
-    /// Its last checkpoint, where it is still there, was found to be of these inputs.
-    fn keep_sources(&self) -> Result<(), TrainError> {
+    /// Writes `sources.json` if it is missing. Earlier versions wrote it after the end of a run, so a finished run
+    /// may lack it; if its last checkpoint still exists, that checkpoint was checked against these inputs.
+    fn write_missing_sources(&self) -> Result<(), TrainError> {
         let is_known = matches!(self.origin, Origin::Own(_));
         match is_known && !self.dir.path.join(SOURCES_NAME).exists() {
             true => Ok(self.state.sources.write(&self.dir.path)?),

@@ -11,11 +11,11 @@ use std::path::PathBuf;
 /// What is known before the first step.
 #[derive(Debug)]
 pub struct Overview<'a> {
-    /// What is read, and how the configuration was resolved.
+    /// The inputs, with the resolved configuration.
     pub inputs: &'a Inputs,
     /// Memory that the run needs.
     pub memory: MemoryNeed,
-    /// Memory that it may use; `None` if the system does not tell.
+    /// Memory that it may use; `None` if that is unknown.
     pub room: Option<MemoryRoom>,
     /// Sequences needed and available.
     pub coverage: Coverage,
@@ -25,7 +25,7 @@ pub struct Overview<'a> {
 pub struct Observer<'a> {
     /// Before anything is written or allocated.
     pub on_start: &'a (dyn Fn(&Overview<'_>) + Sync),
-    /// For notes between two steps.
+    /// Called with notes, between two steps.
     pub on_note: &'a (dyn Fn(&str) + Sync),
     /// After every step, and once more at the end.
     pub on_progress: &'a (dyn Fn(&Snapshot) + Sync),
@@ -39,7 +39,7 @@ pub enum Outcome {
         /// The trained model.
         model: PathBuf,
     },
-    /// It is finished.
+    /// This process finished it.
     Finished(Box<Finished>),
 }
 

@@ -1,8 +1,7 @@
 //! Where weights, moments and the position in the data come from.
 //!
-//! Own checkpoints come first, so that a branch which was stopped resumes like any other run; with
-//! none of its own, a branch begins at the checkpoint that `branch_from` names, of another run, which
-//! is read and never written to.
+//! A run's own checkpoints come first, so a stopped branch resumes like any other run. A branch without checkpoints of
+//! its own starts at the checkpoint that `branch_from` names. That belongs to another run, which is never written to.
 
 use super::RunError;
 use super::directory::{RunDir, Start, refuse_file, run_dir};
@@ -25,13 +24,13 @@ pub(super) enum Origin {
 }
 
 impl Origin {
-    /// That of the run in `dir`, and its state there.
+    /// The origin of the run in `dir`, and the state there.
     pub(super) fn of(inputs: &Inputs, dir: &RunDir) -> Result<(Self, TrainState), TrainError> {
         if let Some(own) = dir.checkpoint()? {
             let state = TrainState::resumed(inputs, &own, &dir.path)?;
             return Ok((Self::Own(own), state));
         }
-        // A run that is finished needs nothing of its trunk, which may be gone.
+        // A finished run no longer needs its trunk, which may have been removed.
         let trunk = match dir.has_final_model() {
             true => None,
             false => open_trunk(inputs)?,
@@ -60,8 +59,7 @@ impl Origin {
         }
     }
 
-    /// The trained model in `dir`, where `state` is that of the last step, or no checkpoint is left of
-    /// one.
+    /// The trained model in `dir`, if `state` is that of the last step, or if no checkpoint is left.
     pub(super) fn finished_model(&self, dir: &RunDir, state: &TrainState) -> Option<PathBuf> {
         let has_own = matches!(self, Self::Own(_));
         let is_last = !has_own || state.step >= state.config.train.steps;
@@ -85,8 +83,7 @@ impl Origin {
     }
 }
 
-/// Refuses a branch that cannot start. Once it has checkpoints of its own, it no longer needs its
-/// trunk.
+/// Refuses a branch that cannot start. Once it has checkpoints of its own, it no longer needs its trunk.
 pub(super) fn check_trunk(inputs: &Inputs) -> Result<(), TrainError> {
     let dir = run_dir(&inputs.config)?;
     refuse_file(&dir)?;
@@ -97,8 +94,8 @@ pub(super) fn check_trunk(inputs: &Inputs) -> Result<(), TrainError> {
     Ok(())
 }
 
-/// The checkpoint that `branch_from` names, every hash of it checked, and the state with which the
-/// branch begins there; `None` without that key.
+/// The checkpoint that `branch_from` names, with all hashes checked, and the state that the branch starts with; `None`
+/// without that key.
 fn open_trunk(inputs: &Inputs) -> Result<Option<(Checkpoint, TrainState)>, TrainError> {
     let Some(path) = &inputs.config.branch_from else {
         return Ok(None);
@@ -124,7 +121,7 @@ fn not_a_checkpoint(path: &Path) -> TrainError {
     .into()
 }
 
-/// The remedies of a run's own checkpoints are none for those of another.
+/// Replaces remedies that are meant for a run's own checkpoints.
 fn unusable(path: &Path, store: &CheckpointStore, error: CheckpointError) -> TrainError {
     let others = || match store.steps().unwrap_or_default() {
         steps if steps.is_empty() => "that run has none".to_owned(),
@@ -140,7 +137,7 @@ fn unusable(path: &Path, store: &CheckpointStore, error: CheckpointError) -> Tra
             remedy: format!("restore it, or branch from another one ({})", others()),
         }
         .into(),
-        CheckpointError::NotThere { .. } => RunError::Setting {
+        CheckpointError::NotFound { .. } => RunError::Setting {
             key: "branch_from",
             expected: "a checkpoint that exists".to_owned(),
             got: format!("{} ({})", path.display(), others()),

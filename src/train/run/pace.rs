@@ -1,4 +1,4 @@
-//! How fast it goes: tokens per second, share of the machine's peak, time left.
+//! Speed of a run: tokens per second, fraction of the machine's peak, time left.
 
 use super::inputs::Inputs;
 use super::state::TrainState;
@@ -27,18 +27,17 @@ pub struct Snapshot {
     pub loss: f64,
     /// Mean NLL of the latest validation of this process, nats.
     pub validation_nll: Option<f64>,
-    /// In this process.
+    /// Tokens per second over the steps of this process.
     pub tokens_per_s: f64,
-    /// Model FLOPs as a fraction of what matrix products reach here, at most 1. That is measured at
-    /// the start, every ten minutes, and when a step is faster than it: all under whatever else runs
-    /// on the machine.
+    /// Model FLOPs per second as a fraction of what matrix products reach on this machine, at most 1. That peak is
+    /// measured at the start, every ten minutes, and when a step is faster, under whatever load the machine has.
     pub mfu: f64,
-    /// Seconds left at that speed, validations and checkpoints not counted.
+    /// Seconds left at that speed, without validations and checkpoints.
     pub eta_s: Option<f64>,
 }
 
 impl Snapshot {
-    /// Whether no more come.
+    /// Whether this is the last one.
     pub fn is_last(&self) -> bool {
         self.event == LAST_EVENT
     }
@@ -53,12 +52,12 @@ impl Snapshot {
     }
 }
 
-/// Time after which the peak is measured again: a load that was there at first may be gone.
-const PROBE_EVERY: Duration = Duration::from_secs(600);
-/// Least time between two measurements, each of about a tenth of a second.
-const PROBE_APART: Duration = Duration::from_secs(20);
+/// Interval at which the peak is measured again: other load on the machine may have ended.
+const PROBE_INTERVAL: Duration = Duration::from_secs(600);
+/// Minimum interval between two measurements, each of which takes about a tenth of a second.
+const MIN_PROBE_INTERVAL: Duration = Duration::from_secs(20);
 
-/// Floating point operations per second that the machine was seen to reach.
+/// The highest number of floating-point operations per second that the machine has reached.
 pub(super) struct Peak {
     flops: f64,
     probe: Box<dyn Fn() -> f64>,
@@ -66,7 +65,7 @@ pub(super) struct Peak {
 }
 
 impl Peak {
-    /// Measures it by `probe`, now and again while steps are done.
+    /// Measures it with `probe`, now and again during training.
     pub(super) fn new(probe: impl Fn() -> f64 + 'static) -> Self {
         Self {
             flops: probe(),
@@ -75,54 +74,54 @@ impl Peak {
         }
     }
 
-    /// A step went at `flops` a second.
-    fn see(&mut self, flops: f64) {
+    /// Takes a step at `flops` per second into account.
+    fn observe(&mut self, flops: f64) {
         let since = self.probed.elapsed();
-        self.see_after(since, flops);
+        self.observe_after(since, flops);
     }
 
-    fn see_after(&mut self, since: Duration, flops: f64) {
-        let is_faster = flops > self.flops && since >= PROBE_APART;
-        if is_faster || since >= PROBE_EVERY {
+    fn observe_after(&mut self, since: Duration, flops: f64) {
+        let is_faster = flops > self.flops && since >= MIN_PROBE_INTERVAL;
+        if is_faster || since >= PROBE_INTERVAL {
             self.flops = self.flops.max((self.probe)());
             self.probed = Instant::now();
         }
-        // What steps do, the machine can do, whatever a probe beside a neighbour says.
+        // A step is also a measurement, and the probe may have competed with other processes.
         self.flops = self.flops.max(flops);
     }
 
-    /// What `flops` a second are of it, from 0 to 1.
+    /// `flops` per second as a fraction of the peak, from 0 to 1.
     fn share(&self, flops: f64) -> f64 {
         (flops / self.flops).min(1.0)
     }
 }
 
-/// Speed over the steps of this process, and since it was last asked.
+/// Speed over all steps of this process, and since the last log line.
 pub(super) struct Pace {
     n_steps: u64,
     flops_per_token: f64,
     peak: Peak,
     step_began: Instant,
     n_steps_here: u64,
-    whole: Stretch,
-    recent: Stretch,
+    whole: Throughput,
+    recent: Throughput,
 }
 
 /// Positions, and the seconds that they took.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-struct Stretch {
+struct Throughput {
     n_tokens: u64,
     seconds: f64,
 }
 
-impl Stretch {
+impl Throughput {
     fn tokens_per_s(self) -> f64 {
         self.n_tokens as f64 / self.seconds.max(1e-9)
     }
 }
 
 impl Pace {
-    /// Before the first step of this process.
+    /// To be created before the first step of this process.
     pub(super) fn new(inputs: &Inputs, peak: Peak) -> Self {
         Self {
             n_steps: inputs.config.train.steps,
@@ -130,8 +129,8 @@ impl Pace {
             peak,
             step_began: Instant::now(),
             n_steps_here: 0,
-            whole: Stretch::default(),
-            recent: Stretch::default(),
+            whole: Throughput::default(),
+            recent: Throughput::default(),
         }
     }
 
@@ -139,20 +138,21 @@ impl Pace {
         self.step_began = Instant::now();
     }
 
-    /// The step had `n_tokens` positions; tells the seconds that it took.
+    /// Ends a step of `n_tokens` positions; returns the seconds that it took.
     pub(super) fn end_step(&mut self, n_tokens: u64) -> f64 {
         let seconds = self.step_began.elapsed().as_secs_f64();
         self.n_steps_here += 1;
-        for stretch in [&mut self.whole, &mut self.recent] {
-            stretch.n_tokens += n_tokens;
-            stretch.seconds += seconds;
+        for throughput in [&mut self.whole, &mut self.recent] {
+            throughput.n_tokens += n_tokens;
+            throughput.seconds += seconds;
         }
-        let step = Stretch { n_tokens, seconds };
-        self.peak.see(step.tokens_per_s() * self.flops_per_token);
+        let step = Throughput { n_tokens, seconds };
+        self.peak
+            .observe(step.tokens_per_s() * self.flops_per_token);
         seconds
     }
 
-    /// Tokens a second and model-FLOP utilisation since the last call.
+    /// Tokens per second and MFU since the last call.
     pub(super) fn take_recent(&mut self) -> (f64, f64) {
         let tokens_per_s = std::mem::take(&mut self.recent).tokens_per_s();
         (tokens_per_s, self.mfu(tokens_per_s))
@@ -189,7 +189,7 @@ fn rounded_nll(validation: &ValidationReport) -> f64 {
     rounded(validation.nll, 1e5)
 }
 
-/// `value` to a part in `parts`.
+/// `value` rounded to a multiple of 1 / `parts`.
 fn rounded(value: f64, parts: f64) -> f64 {
     (value * parts).round() / parts
 }
@@ -201,25 +201,25 @@ mod tests {
     use std::rc::Rc;
 
     #[test]
-    fn a_peak_that_was_measured_under_load_is_measured_again_and_no_share_is_above_one() {
-        let (n_probes, there) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(4e9)));
-        let (count, now) = (Rc::clone(&n_probes), Rc::clone(&there));
+    fn the_peak_is_measured_again_and_mfu_is_at_most_one() {
+        let (n_probes, peak_flops) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(4e9)));
+        let (count, now) = (Rc::clone(&n_probes), Rc::clone(&peak_flops));
         let mut peak = Peak::new(move || {
             count.set(count.get() + 1);
             now.get()
         });
         let moment = Duration::from_secs(1);
-        peak.see_after(moment, 2e9);
+        peak.observe_after(moment, 2e9);
         assert_eq!((n_probes.get(), peak.share(2e9)), (1, 0.5));
         // Faster than the peak, right after it was measured: the step is the better measure.
-        peak.see_after(moment, 5e9);
+        peak.observe_after(moment, 5e9);
         assert_eq!((n_probes.get(), peak.share(5e9)), (1, 1.0));
         // The neighbour is gone.
-        there.set(10e9);
-        peak.see_after(PROBE_APART, 6e9);
+        peak_flops.set(10e9);
+        peak.observe_after(MIN_PROBE_INTERVAL, 6e9);
         assert_eq!((n_probes.get(), peak.share(6e9)), (2, 0.6));
-        there.set(20e9);
-        peak.see_after(PROBE_EVERY, 6e9);
+        peak_flops.set(20e9);
+        peak.observe_after(PROBE_INTERVAL, 6e9);
         assert_eq!((n_probes.get(), peak.share(6e9)), (3, 0.3));
         assert_eq!(peak.share(30e9), 1.0);
     }

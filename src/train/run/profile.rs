@@ -1,4 +1,4 @@
-//! Where the time of the steps went.
+//! How the time of the steps is spent.
 
 use crate::train::model::Network;
 use std::time::Instant;
@@ -9,9 +9,9 @@ const OUTSIDE: [&str; 4] = ["waiting for data", "targets", "gradient norm", "opt
 /// A part of the step outside the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outside {
-    /// Until the loader gave the sequences.
+    /// Waiting for the loader.
     Data,
-    /// Sequences into micro-batches with targets.
+    /// Assembling micro-batches with targets.
     Targets,
     /// Norm of all gradients.
     GradientNorm,
@@ -19,7 +19,7 @@ pub(super) enum Outside {
     Optimizer,
 }
 
-/// Seconds of each part of the steps of one process, validations and checkpoints left out.
+/// Seconds of each part of the steps of one process, without validations and checkpoints.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct StepProfile {
     outside: [f64; OUTSIDE.len()],
@@ -28,7 +28,7 @@ pub struct StepProfile {
 }
 
 impl StepProfile {
-    /// Runs `work` on the account of `part`.
+    /// Runs `work`, and adds its time to `part`.
     pub(super) fn time<R>(&mut self, part: Outside, work: impl FnOnce() -> R) -> R {
         let began = Instant::now();
         let result = work();
@@ -56,12 +56,12 @@ impl StepProfile {
         result
     }
 
-    /// A whole step took so long.
+    /// Adds the time of a whole step.
     pub(super) fn add_step(&mut self, seconds: f64) {
         self.total += seconds;
     }
 
-    /// Name and share of each part, from 0 to 1, the largest first; `other` is what no part is of.
+    /// Name and fraction of each part, from 0 to 1, the largest first; `other` is the time outside all parts.
     pub fn shares(&self) -> Vec<(&'static str, f64)> {
         let outside = OUTSIDE.into_iter().zip(self.outside);
         let mut parts: Vec<(&'static str, f64)> =

@@ -1,10 +1,10 @@
-//! The state of a run besides weights and moments.
+//! The state of a run, apart from weights and moments.
 
 use super::RunError;
 use super::identity::{corpus_identity, labelled_identity};
 use super::inputs::Inputs;
 use crate::storage::{
-    self, StorageError, checked_json, from_checked_json, hash_file, read_if_there, replace,
+    self, StorageError, checked_json, from_checked_json, hash_file, read_if_exists, replace,
     resolved_path,
 };
 use crate::train::TrainError;
@@ -33,7 +33,7 @@ pub struct TrainState {
     pub loader: LoaderPosition,
     /// The transition `auto`, if it is used.
     pub auto: Option<AutoTransition>,
-    /// Border that the gate `excess` has in the next step, nats; absent before the first step and with
+    /// Threshold of the gate `excess` in the next step, nats; absent before the first step and with
     /// every other gate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub least_excess: Option<f32>,
@@ -64,7 +64,7 @@ impl TrainState {
         })
     }
 
-    /// That of `checkpoint`, which the run in `run` saved.
+    /// The state of `checkpoint`, which was saved by the run in `run`.
     ///
     /// # Errors
     /// A configuration or inputs other than those of that run.
@@ -79,10 +79,10 @@ impl TrainState {
         state.with_inputs(inputs, sources, run)
     }
 
-    /// That of `checkpoint`, which a run saved that `inputs` are to branch off from.
+    /// The state of `checkpoint`, which was saved by the run that `inputs` branches from.
     ///
     /// # Errors
-    /// A configuration or inputs by which the run from its beginning on would have been another.
+    /// A configuration or inputs with which the trunk would have been a different run.
     pub fn branched(inputs: &Inputs, checkpoint: &Checkpoint) -> Result<Self, TrainError> {
         let (state, sources) = Self::of(inputs, checkpoint)?;
         let (config, dir) = (&inputs.config, &checkpoint.dir);
@@ -91,7 +91,7 @@ impl TrainState {
         state.with_inputs(inputs, sources, dir)
     }
 
-    /// What `checkpoint` says, and what `inputs` read now.
+    /// The state in `checkpoint`, and the sources of `inputs` as they are now.
     fn of(inputs: &Inputs, checkpoint: &Checkpoint) -> Result<(Self, Sources), TrainError> {
         Ok((checkpoint.state()?, Sources::of(inputs)?))
     }
@@ -111,44 +111,44 @@ impl TrainState {
     }
 }
 
-/// Hashes of a run's inputs: their paths may name other files when the run resumes.
+/// Hashes of a run's inputs, since a path may lead to another file when the run resumes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sources {
-    /// Fingerprint of the labels; of several teachers, of the first one's.
+    /// Fingerprint of the labels, or of the first teacher's labels if there are several.
     pub labels: Option<String>,
-    /// Of the labels of further teachers.
+    /// Fingerprints of the labels of further teachers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub other_labels: Vec<String>,
     /// BLAKE3 of the selection.
     pub selection: Option<String>,
-    /// Of sampled blocks of the token files.
+    /// Hash of sampled blocks of the token files.
     pub tokens: Option<String>,
-    /// The same of the held-out corpus; null in files of versions that did not record it, as are all
-    /// that follow.
+    /// The same for the held-out corpus. This and the following fields are null in files of versions that did not
+    /// record them.
     #[serde(default)]
     pub validation: Option<String>,
     /// BLAKE3 of the tokenizer.json.
     #[serde(default)]
     pub tokenizer: Option<String>,
-    /// Of sampled blocks of the weights to start from.
+    /// Hash of sampled blocks of the weights to start from.
     #[serde(default)]
     pub init: Option<String>,
-    /// Of sampled blocks of the token files that the labels were made of.
+    /// Hash of sampled blocks of the token files that the labels were made from.
     #[serde(default)]
     pub labelled_tokens: Option<String>,
 }
 
-/// How a run learnt from a corpus.
+/// How a run used a corpus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
     /// It was `data.tokens`.
     AsTokens,
-    /// `data.labels` were made of sequences of it.
+    /// `data.labels` were made from its sequences.
     AsLabels,
 }
 
 impl Seen {
-    /// That `what`, on which the model of the run is measured, is not a held-out text.
+    /// A note that `what`, on which the run's model is evaluated, is not held-out text.
     pub fn note(self, what: &str) -> String {
         match self {
             Seen::AsTokens => format!(
@@ -162,7 +162,7 @@ impl Seen {
 }
 
 impl Sources {
-    /// Those of `inputs`.
+    /// The hashes of `inputs`.
     ///
     /// # Errors
     /// A file that cannot be read.
@@ -189,15 +189,14 @@ impl Sources {
         })
     }
 
-    /// What the run in `dir` recorded of what it reads, when it began or last went on; of one of a
-    /// version that recorded it in checkpoints alone, the latest of those. `None` of a directory
-    /// without a run.
+    /// What the run in `dir` recorded when it started or was last resumed. Earlier versions recorded it only in
+    /// checkpoints: then that of the latest one. `None` for a directory without a run.
     ///
     /// # Errors
     /// A record that cannot be read, or is damaged.
     pub fn recorded(dir: &Path) -> Result<Option<Self>, TrainError> {
         let path = dir.join(SOURCES_NAME);
-        if let Some(bytes) = read_if_there(&path)? {
+        if let Some(bytes) = read_if_exists(&path)? {
             let read = from_checked_json(&bytes);
             return Ok(Some(
                 read.map_err(|fault| RunError::Record { path, fault })?,
@@ -209,7 +208,7 @@ impl Sources {
     }
 
     /// Fingerprints of the labels of each teacher.
-    pub fn labels_then(&self) -> Vec<String> {
+    pub fn label_fingerprints(&self) -> Vec<String> {
         self.labels
             .iter()
             .chain(&self.other_labels)
@@ -217,14 +216,14 @@ impl Sources {
             .collect()
     }
 
-    /// All of them in one, for comparison and for messages.
+    /// All label fingerprints in one text, for comparison and messages.
     fn all_labels(&self) -> Option<String> {
-        let all = self.labels_then();
+        let all = self.label_fingerprints();
         (!all.is_empty()).then(|| all.join(", "))
     }
 
-    /// Those in the `state.json` of a checkpoint; `None` where it cannot be understood, which whoever
-    /// resumes from it is told.
+    /// The sources in the `state.json` of a checkpoint; `None` if it cannot be read. Resuming from that checkpoint
+    /// reports the error.
     pub fn of_checkpoint(dir: &Path) -> Option<Self> {
         #[derive(Deserialize)]
         struct State {
@@ -235,7 +234,7 @@ impl Sources {
         Some(state.sources)
     }
 
-    /// Those of the run that the model in `dir` is of: of RUN/final, or of a checkpoint.
+    /// The sources of the run that trained the model in `dir`, which is RUN/final or a checkpoint.
     pub fn of_model(dir: &Path) -> Option<Self> {
         let dir = resolved_path(dir);
         let in_run = || {
@@ -245,7 +244,7 @@ impl Sources {
         Self::of_checkpoint(&dir).or_else(in_run)
     }
 
-    /// How much of a corpus the run learnt from, by [`corpus_identity`] of it.
+    /// How the run used the corpus with this [`corpus_identity`]; `None` if it did not.
     pub fn seen(&self, corpus: &str) -> Option<Seen> {
         let is_it = |known: &Option<String>| known.as_deref() == Some(corpus);
         match (is_it(&self.tokens), is_it(&self.labelled_tokens)) {
@@ -255,7 +254,7 @@ impl Sources {
         }
     }
 
-    /// Keeps them in the directory of the run, whole or not at all.
+    /// Writes them to the run's directory, atomically.
     ///
     /// # Errors
     /// The filesystem's.
@@ -266,7 +265,7 @@ impl Sources {
         replace(&path, &json)
     }
 
-    /// The keys in the configuration whose contents are known on both sides, and the same.
+    /// The configuration keys whose contents are known on both sides and equal.
     pub fn same_keys(&self, recorded: &Self) -> Vec<&'static str> {
         let (theirs, ours) = (recorded.all_labels(), self.all_labels());
         let keys = [
@@ -283,7 +282,7 @@ impl Sources {
         same.map(|(key, ..)| key).collect()
     }
 
-    /// Refuses to resume a run in `run` that read `recorded`.
+    /// Refuses to resume the run in `run` if it read something other than these sources.
     ///
     /// # Errors
     /// [`RunError::OtherSources`], naming the key.
@@ -295,14 +294,14 @@ impl Sources {
             ("data.tokens", &recorded.tokens, &self.tokens),
             ("data.validation", &recorded.validation, &self.validation),
         ] {
-            // Earlier versions did not record what is validated on.
+            // Earlier versions did not record the validation corpus.
             let is_unknown = key == "data.validation" && (expected.is_none() || got.is_none());
             if expected != got && !is_unknown {
-                let said = |what: &Option<String>| what.clone().unwrap_or("none".to_owned());
+                let shown = |what: &Option<String>| what.clone().unwrap_or("none".to_owned());
                 return Err(RunError::OtherSources {
                     key,
-                    expected: said(expected),
-                    got: said(got),
+                    expected: shown(expected),
+                    got: shown(got),
                     run: run.to_path_buf(),
                 }
                 .into());

@@ -15,15 +15,15 @@ use crate::train::schedule::StepPlan;
 /// Results of a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepReport {
-    /// Its plan.
+    /// What the step did.
     pub plan: StepPlan,
     /// Sums over its positions, nats.
     pub sums: LossSums,
-    /// Mean NLL of the teacher over the same positions, nats; `None` where the labels do not say.
+    /// Mean NLL of the teacher over the same positions, nats; `None` if the labels do not have it.
     pub teacher_nll: Option<f64>,
     /// Variances of the losses over its positions; for logged steps of stage 1.
     pub variance: Option<LossVariance>,
-    /// Border that the gate `excess` has in the next step; `None` with every other gate.
+    /// Threshold of the gate `excess` in the next step; `None` with every other gate.
     pub least_excess: Option<f32>,
     /// Whether the gate `excess` decided how much was learnt from each position.
     pub has_excess: bool,
@@ -34,7 +34,7 @@ pub struct StepReport {
 }
 
 impl StepReport {
-    /// Mean loss, nats per position that is learnt from; weighted where the gate `excess` weights.
+    /// Mean loss, nats per position that is learnt from; a weighted mean if the gate `excess` assigns weights.
     pub fn loss(&self) -> f64 {
         mean(self.sums.loss, self.sums.n_learnt)
     }
@@ -44,7 +44,7 @@ impl StepReport {
         mean(self.sums.ce, self.sums.n)
     }
 
-    /// Mean KD over the positions that have it, nats; `None` where there are none.
+    /// Mean KD loss over the positions that have one, nats; `None` if there are none.
     pub fn kd(&self) -> Option<f64> {
         (self.sums.n_kd > 0.0).then(|| self.sums.kd / self.sums.n_kd)
     }
@@ -54,26 +54,26 @@ impl StepReport {
         mean(self.sums.n_kd, self.sums.n)
     }
 
-    /// Fraction of the positions that anything is learnt from; their mean weight where `excess` weights.
+    /// Fraction of the positions that are learnt from; their mean weight if the gate `excess` assigns weights.
     pub fn learnt_fraction(&self) -> f64 {
         mean(self.sums.n_learnt, self.sums.n)
     }
 }
 
-/// A step in which every target is masked has no loss.
+/// 0 for `n` = 0: a step in which every target is masked has no loss.
 pub(super) fn mean(sum: f64, n: f64) -> f64 {
     if n > 0.0 { sum / n } else { 0.0 }
 }
 
-/// The sequences of one step, cut into micro-batches. Each gets its targets only when its turn comes:
-/// those of a whole step may be more than the model.
+/// The sequences of one step, split into micro-batches. The targets of each micro-batch are computed only when it is
+/// processed: those of a whole step may be larger than the model.
 pub(super) struct StepBatch<'a> {
     pub(super) examples: Vec<Example>,
     pub(super) kd: Option<StepKd<'a>>,
     pub(super) mask_document_borders: bool,
     pub(super) micro_batch_size: usize,
     /// Boundaries of the buckets, if variances are needed.
-    pub(super) spread_by: Option<[f64; 2]>,
+    pub(super) bucket_boundaries: Option<[f64; 2]>,
 }
 
 /// Results of the micro-batches of one step.
@@ -87,9 +87,9 @@ pub(super) struct StepSums {
 }
 
 impl StepSums {
-    /// What the gradients are to be multiplied by to be those of the mean over the positions that are
-    /// learnt from: they were divided before it was known how many the gate `excess` cuts, or what their
-    /// weights sum to.
+    /// The factor that turns the accumulated gradients into those of the mean over the positions that are learnt
+    /// from: they were divided before it was known how many positions the gate `excess` cuts, or what their weights
+    /// sum to.
     pub(super) fn grad_factor(&self) -> f64 {
         match self.losses.n_learnt {
             0.0 => 1.0,
@@ -99,7 +99,7 @@ impl StepSums {
 }
 
 impl<'a> StepBatch<'a> {
-    /// A step of `inputs` over these sequences. `least_excess` is what the step before left.
+    /// A step of `inputs` over `examples`. `least_excess` comes from the step before.
     pub(super) fn new(
         examples: Vec<Example>,
         inputs: &'a Inputs,
@@ -118,14 +118,14 @@ impl<'a> StepBatch<'a> {
             kd,
             mask_document_borders,
             micro_batch_size: inputs.config.train.micro_batch_size(),
-            spread_by: None,
+            bucket_boundaries: None,
         }
     }
 
     /// The same step, with variances over its positions.
-    pub(super) fn with_spread(self, borders: [f64; 2]) -> Self {
+    pub(super) fn with_variances(self, boundaries: [f64; 2]) -> Self {
         Self {
-            spread_by: Some(borders),
+            bucket_boundaries: Some(boundaries),
             ..self
         }
     }
@@ -138,13 +138,13 @@ impl<'a> StepBatch<'a> {
         self.examples.iter().map(Example::n_targets).sum()
     }
 
-    /// Weighted positions of the whole step, by which its gradients are divided.
+    /// Positions of the whole step that have a weight; its gradients are divided by their number.
     fn n_weighted(&self) -> usize {
         if !self.mask_document_borders {
             return self.n_positions();
         }
         let n_kept = |example: &Example| {
-            let n_masked = example.border_targets().count();
+            let n_masked = example.document_boundary_targets().count();
             example.n_targets().saturating_sub(n_masked)
         };
         self.examples.iter().map(n_kept).sum()
@@ -154,8 +154,8 @@ impl<'a> StepBatch<'a> {
         targets_of(examples, self.kd, self.mask_document_borders)
     }
 
-    /// Gradients of the step's mean loss, and the sums; `None`, with gradients of a part of it, if a
-    /// stop was asked for before its last micro-batch.
+    /// Computes the gradients of the step's mean loss, and the sums. `None` if a stop was requested before the last
+    /// micro-batch; the gradients are then those of a part of the step.
     pub(super) fn differentiate(
         &self,
         network: &mut Network,
@@ -168,7 +168,7 @@ impl<'a> StepBatch<'a> {
             n => (n as f64).recip() as f32,
         };
         let (mut losses, mut teacher) = (LossSums::default(), TeacherNll::default());
-        let mut variances = self.spread_by.map(LossVariances::new);
+        let mut variances = self.bucket_boundaries.map(LossVariances::new);
         let mut excesses = self.counted_excesses();
         for examples in self.examples.chunks(self.micro_batch_size) {
             if interrupt.is_requested() {
@@ -194,8 +194,8 @@ impl<'a> StepBatch<'a> {
         })
     }
 
-    /// Room for every excess of the step, and the fraction that the next step is to cut; `None` but for
-    /// the gate `excess` that cuts.
+    /// An empty list with capacity for every excess of the step, and the fraction that the next step is to cut;
+    /// `None` unless the gate is `excess` and cuts.
     fn counted_excesses(&self) -> Option<(Vec<f32>, f64)> {
         let policy = self.kd.map(|kd| kd.policy);
         let policy = policy.filter(|policy| policy.cuts_excess());
@@ -203,7 +203,7 @@ impl<'a> StepBatch<'a> {
     }
 }
 
-/// The student's NLL less the teacher's at weighted positions that have labels, nats.
+/// The student's NLL minus the teacher's, at labelled positions with a weight, nats.
 fn excesses_of(batch: &MicroBatch, rows_n: &[RowLoss]) -> impl Iterator<Item = f32> {
     let teacher_nll_n = batch.kd.iter().flat_map(|kd| &kd.teacher_nll_n);
     let positions = teacher_nll_n.zip(rows_n).zip(&batch.weights_n);
@@ -212,7 +212,7 @@ fn excesses_of(batch: &MicroBatch, rows_n: &[RowLoss]) -> impl Iterator<Item = f
     counted.map(|((&teacher_nll, row), _)| (row.ce - f64::from(teacher_nll)) as f32)
 }
 
-/// The teacher's mean NLL over weighted positions; lost where a sequence has none stored.
+/// The teacher's mean NLL over positions with a weight; unknown as soon as one sequence has none stored.
 #[derive(Default)]
 struct TeacherNll {
     sum: f64,
@@ -244,7 +244,7 @@ impl TeacherNll {
     }
 }
 
-/// Refuses to update with what is not a number.
+/// Checks that the loss and the gradient norm are finite; else returns which is not, and its value.
 pub(super) fn check_finite(loss: f64, grad_norm: f64) -> Result<(), (&'static str, f64)> {
     for (what, value) in [("the loss", loss), ("the gradient norm", grad_norm)] {
         if !value.is_finite() {
@@ -296,7 +296,7 @@ mod tests {
     use crate::train::loss::{GateExcess, KdPolicy};
     use crate::train::model::{Capacity, ModelSpec, Params};
 
-    /// Two targets, of the log-probabilities that a teacher gave them.
+    /// A sequence of two targets, with the log-probabilities that a teacher gave them.
     fn example(target_logprob_t: &[f32]) -> Example {
         Example {
             seq_id: 0,
@@ -353,7 +353,7 @@ mod tests {
             kd: None,
             mask_document_borders,
             micro_batch_size,
-            spread_by: None,
+            bucket_boundaries: None,
         }
     }
 
@@ -403,7 +403,8 @@ mod tests {
         }
     }
 
-    /// The first sequence labelled, by a teacher that is the better one at every other position.
+    /// Like [`batch`], but the first sequence is labelled, by a teacher that is better than the student at every other
+    /// position.
     fn gated<'a>(policy: &'a KdPolicy, least_excess: Option<f32>, size: usize) -> StepBatch<'a> {
         let mut batch = batch(size, true);
         batch.examples[0].signals = Some(PositionSignals {
@@ -418,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn excess_learns_the_mean_over_what_it_leaves_however_the_step_is_cut() {
+    fn excess_averages_over_the_kept_positions_for_any_micro_batch_size() {
         let policy = KdPolicy {
             gate: Gate::Excess,
             gate_fraction: 0.4,
@@ -427,17 +428,17 @@ mod tests {
         let go = |batch: &StepBatch<'_>| differentiate(batch, &Interrupt::new()).unwrap();
         let (open, _) = go(&gated(&policy, None, 2));
         assert_eq!(open.losses.n_learnt, open.losses.n);
-        // Of three excesses the second is left, floor(0.4 * 3) = 1.
-        let least = open.least_excess.unwrap();
+        // Of three excesses floor(0.4 * 3) = 1 is cut, so the threshold is the second one.
+        let threshold = open.least_excess.unwrap();
         let ((sums, norm), (parts, of_parts)) = (
-            go(&gated(&policy, Some(least), 2)),
-            go(&gated(&policy, Some(least), 1)),
+            go(&gated(&policy, Some(threshold), 2)),
+            go(&gated(&policy, Some(threshold), 1)),
         );
         assert_eq!((sums.losses.n, sums.losses.n_learnt), (6.0, 5.0));
         assert_eq!(sums.grad_factor(), 6.0 / 5.0);
         assert!((sums.losses.loss - parts.losses.loss).abs() < 1e-5);
         assert!((norm - of_parts).abs() < 1e-5 * norm, "{norm} {of_parts}");
-        let moved = sums.least_excess.unwrap() - least;
+        let moved = sums.least_excess.unwrap() - threshold;
         assert!(moved.abs() < 1e-5, "cut positions count too: {moved}");
         // Nothing but the cut position is missing from the loss of an ungated step.
         let cut = open.losses.loss - sums.losses.loss;
@@ -450,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn excess_weights_by_the_step_alone_however_it_is_cut() {
+    fn excess_weights_do_not_depend_on_the_micro_batch_size() {
         let policy = KdPolicy {
             gate: Gate::Excess,
             gate_excess: GateExcess::Weight,
@@ -463,7 +464,7 @@ mod tests {
         };
         let ((sums, norm), (parts, of_parts)) = (go(2), go(1));
         let (n, learnt) = (sums.losses.n, sums.losses.n_learnt);
-        // Three positions without labels weigh 1, and of the labelled ones none does.
+        // The three positions without labels have weight 1; the labelled ones have less.
         assert!(n == 6.0 && 3.0 < learnt && learnt < 6.0, "{learnt}");
         assert_eq!(sums.least_excess, None, "nothing is left to the next step");
         assert!(sums.has_excess && (sums.grad_factor() - n / learnt).abs() < 1e-12);
@@ -473,14 +474,14 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_that_is_asked_for_leaves_a_step_unfinished() {
+    fn a_stop_request_leaves_a_step_unfinished() {
         let interrupt = Interrupt::new();
         interrupt.request();
         assert_eq!(differentiate(&batch(1, false), &interrupt), None);
     }
 
     #[test]
-    fn a_loss_or_a_norm_that_is_no_number_is_found() {
+    fn a_nonfinite_loss_or_norm_is_detected() {
         assert!(check_finite(1.0, 2.0).is_ok());
         assert_eq!(check_finite(f64::INFINITY, 2.0).unwrap_err().0, "the loss");
         let (what, value) = check_finite(1.0, f64::NAN).unwrap_err();

@@ -1,5 +1,5 @@
-//! Runs at URLs: whatever fails, and wherever they are resumed, they end as a run in a directory does. What is trained
-//! here is made up; all that it leaves is as a run leaves it.
+//! Runs at URLs: whatever fails, and wherever they are resumed, they end with the files of a run in a directory. The
+//! training here is fake, but it writes the files that a run writes.
 
 use super::RunError;
 use super::directory::{RunDir, Start, open_working_copy};
@@ -24,7 +24,7 @@ const EVERY: u64 = 2;
 /// More processes than any run here needs.
 const MAX_TRIES: usize = 10;
 
-/// What is done with the run after a step.
+/// Called after each step.
 type AfterStep<'a> = &'a dyn Fn(u64);
 
 fn line(step: u64) -> MetricsLine {
@@ -55,7 +55,7 @@ fn params() -> Params {
     Params::init(&spec, 3)
 }
 
-/// A process that trains at `output`, and calls `after` with each step that it has done.
+/// A process that trains at `output`, and calls `after` with each finished step.
 fn train(output: &Path, start: Start, after: AfterStep<'_>) -> Result<(), TrainError> {
     let dir = train_until(N_STEPS, output, start, after)?;
     write_hf(
@@ -108,7 +108,7 @@ fn save(dir: &RunDir, step: u64) -> Result<(), TrainError> {
     dir.retain(step, 1, |_| false)
 }
 
-/// Everything at `dir` that a run in a directory has too, by name: its hash.
+/// Hashes by name of the files at `dir` that a run in a directory has too.
 fn files(dir: &Path) -> BTreeMap<String, String> {
     let names = list_all(dir).unwrap().into_iter().map(|entry| entry.name);
     let names = names.map(|name| name.into_string().unwrap());
@@ -118,19 +118,19 @@ fn files(dir: &Path) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Those of a run in a directory.
+/// The files of a run in a directory.
 fn expected() -> BTreeMap<String, String> {
     let dir = tempfile::tempdir().unwrap();
     train(dir.path(), Start::Fresh, &|_| ()).unwrap();
     files(dir.path())
 }
 
-/// Without what this machine has of the run, as on another one.
+/// Removes the working copy, as on another machine.
 fn on_another_machine(output: &Path) {
     storage::remove_tree(&working_dir(output).unwrap()).unwrap();
 }
 
-/// What is at `output` can be resumed from: the newest whole checkpoint, and the log up to it.
+/// Asserts that the run at `output` can be resumed: its newest checkpoint is complete and the log reaches it.
 fn assert_resumable(output: &Path) -> Option<u64> {
     let checkpoints = CheckpointStore::of_run(output);
     let newest = checkpoints.newest_sealed().unwrap()?;
@@ -140,7 +140,7 @@ fn assert_resumable(output: &Path) -> Option<u64> {
     Some(newest)
 }
 
-fn message(result: Result<(), TrainError>, kind: Kind) -> String {
+fn message_of(result: Result<(), TrainError>, kind: Kind) -> String {
     let error = result.unwrap_err();
     assert_eq!(error.kind(), kind, "{error}");
     error.to_string()
@@ -152,14 +152,14 @@ fn a_run_at_a_url_has_the_files_of_one_in_a_directory_and_is_not_begun_again() {
     let run = bucket.join("a/run");
     train(&run, Start::Fresh, &|_| ()).unwrap();
     assert_eq!(files(&run), expected());
-    let said = message(train(&run, Start::Fresh, &|_| ()), Kind::Usage);
+    let message = message_of(train(&run, Start::Fresh, &|_| ()), Kind::Usage);
     assert!(
-        said.contains("s3://run-whole/a/run has checkpoints already"),
-        "{said}"
+        message.contains("s3://run-whole/a/run has checkpoints already"),
+        "{message}"
     );
     storage::remove_tree(&run.join("checkpoints")).unwrap();
-    let said = message(train(&run, Start::Fresh, &|_| ()), Kind::Usage);
-    assert!(said.contains("a trained model already"), "{said}");
+    let message = message_of(train(&run, Start::Fresh, &|_| ()), Kind::Usage);
+    assert!(message.contains("a trained model already"), "{message}");
 }
 
 /// Trains at `output` until it is done: the first process with `start`, the others with `--resume`.
@@ -188,7 +188,7 @@ fn failing_once(name: &str, fault: Fault, at: u64) -> (PathBuf, Arc<Faults>) {
 }
 
 #[test]
-fn whatever_request_is_the_last_another_machine_resumes_to_the_same_bytes() {
+fn a_run_stopped_at_any_request_resumes_on_another_machine_to_the_same_bytes() {
     let (expected, n_requests) = (expected(), n_requests_of_a_run("run-elsewhere-counted"));
     let mut n_stopped = 0;
     for at in 1..=n_requests {
@@ -208,7 +208,7 @@ fn whatever_request_is_the_last_another_machine_resumes_to_the_same_bytes() {
 }
 
 #[test]
-fn whichever_answer_is_lost_the_same_machine_resumes_from_what_it_has() {
+fn a_run_with_any_lost_response_resumes_on_the_same_machine() {
     let (expected, n_requests) = (expected(), n_requests_of_a_run("run-here-counted"));
     for at in 1..=n_requests {
         let (run, _) = failing_once("run-here", Fault::LostAnswer, at);
@@ -221,17 +221,17 @@ fn whichever_answer_is_lost_the_same_machine_resumes_from_what_it_has() {
 }
 
 #[test]
-fn an_error_says_where_the_run_is_and_how_it_goes_on() {
+fn an_error_names_the_run_and_the_command_to_resume() {
     let n_requests = n_requests_of_a_run("run-told-counted");
     let (run, _) = failing_once("run-told", Fault::Internal, n_requests - 1);
-    let said = message(train(&run, Start::Fresh, &|_| ()), Kind::Failed);
+    let message = message_of(train(&run, Start::Fresh, &|_| ()), Kind::Failed);
     let dir = working_dir(&run).unwrap();
     for words in [
         "s3://run-told-",
         dir.to_str().unwrap(),
         "the same command with --resume",
     ] {
-        assert!(said.contains(words), "{words} in: {said}");
+        assert!(message.contains(words), "{words} in: {message}");
     }
 }
 
@@ -249,10 +249,13 @@ fn taken_over_after(run: &Path, step: u64) -> Result<(), TrainError> {
 fn a_process_whose_run_was_taken_over_stops_before_it_writes() {
     let (bucket, _) = install_counted("run-taken");
     let run = bucket.join("run");
-    let said = message(taken_over_after(&run, 3), Kind::Usage);
-    assert!(said.contains("elsewhere.7.0123456789abcdef"), "{said}");
+    let message = message_of(taken_over_after(&run, 3), Kind::Usage);
+    assert!(
+        message.contains("elsewhere.7.0123456789abcdef"),
+        "{message}"
+    );
     assert_eq!(assert_resumable(&run), Some(2));
-    // It has step 4, which the other one has not: what the store has counts.
+    // It has step 4 and the store does not; the store's state counts.
     let here = CheckpointStore::of_run(&working_dir(&run).unwrap());
     assert_eq!(here.steps().unwrap(), [2, 4]);
     train(&run, Start::Latest, &|step| assert!(step > 2)).unwrap();
@@ -260,10 +263,10 @@ fn a_process_whose_run_was_taken_over_stops_before_it_writes() {
 }
 
 #[test]
-fn of_two_processes_that_resume_at_once_one_is_refused() {
+fn one_of_two_processes_that_resume_at_once_is_refused() {
     let (bucket, _) = install_counted("run-at-once");
     let run = bucket.join("run");
-    message(taken_over_after(&run, 5), Kind::Usage);
+    message_of(taken_over_after(&run, 5), Kind::Usage);
     // This one has seen two attempts, and the other one takes the third.
     let copy = open_working_copy(&run, Start::Latest, &|_| ()).unwrap();
     replace(&run.join("attempts/000003"), b"elsewhere").unwrap();
@@ -273,10 +276,10 @@ fn of_two_processes_that_resume_at_once_one_is_refused() {
 }
 
 #[test]
-fn a_process_that_is_alive_after_the_run_was_opened_is_noticed() {
+fn a_process_that_still_writes_after_the_run_was_opened_is_detected() {
     let (bucket, _) = install_counted("run-alive");
     let run = bucket.join("run");
-    message(taken_over_after(&run, 3), Kind::Usage);
+    message_of(taken_over_after(&run, 3), Kind::Usage);
     let copy = open_working_copy(&run, Start::Latest, &|_| ()).unwrap();
     replace(
         &CheckpointStore::of_run(&run).path(4).join(SEAL_NAME),
@@ -290,7 +293,7 @@ fn a_process_that_is_alive_after_the_run_was_opened_is_noticed() {
 }
 
 #[test]
-fn what_an_older_process_puts_too_late_goes_with_the_next_checkpoint() {
+fn late_writes_of_an_older_process_are_removed_with_the_next_checkpoint() {
     let (bucket, _) = install_counted("run-late");
     let run = bucket.join("run");
     let late = |step| {
@@ -311,34 +314,34 @@ fn a_second_process_of_this_machine_is_refused_at_once() {
     let (bucket, _) = install_counted("run-locked");
     let run = bucket.join("run");
     train(&run, Start::Fresh, &|_| {
-        let said = message(train(&run, Start::Latest, &|_| ()), Kind::Failed);
+        let message = message_of(train(&run, Start::Latest, &|_| ()), Kind::Failed);
         assert!(
-            said.contains("another process is training in s3://run-locked/run"),
-            "{said}"
+            message.contains("another process is training in s3://run-locked/run"),
+            "{message}"
         );
     })
     .unwrap();
 }
 
 #[test]
-fn a_run_that_was_begun_and_has_no_checkpoint_is_resumed_and_not_begun_again() {
+fn a_started_run_without_a_checkpoint_can_be_resumed_but_not_started_again() {
     let (bucket, _) = install_counted("run-begun");
     let run = bucket.join("run");
     replace(&run.join("attempts/000001"), b"elsewhere").unwrap();
-    let said = message(train(&run, Start::Fresh, &|_| ()), Kind::Usage);
+    let message = message_of(train(&run, Start::Fresh, &|_| ()), Kind::Usage);
     assert!(
-        said.contains("(elsewhere)") && said.contains("--resume"),
-        "{said}"
+        message.contains("(elsewhere)") && message.contains("--resume"),
+        "{message}"
     );
     train(&run, Start::Latest, &|_| ()).unwrap();
     assert_eq!(files(&run), expected());
 }
 
 #[test]
-fn what_an_earlier_run_at_the_url_left_on_this_machine_is_not_taken_for_a_new_one() {
+fn a_stale_working_copy_is_not_used_for_a_new_run_at_the_same_url() {
     let (bucket, _) = install_counted("run-again");
     let run = bucket.join("run");
-    message(taken_over_after(&run, 3), Kind::Usage);
+    message_of(taken_over_after(&run, 3), Kind::Usage);
     storage::remove_tree(&run).unwrap();
     train(&run, Start::Fresh, &|_| ()).unwrap();
     assert_eq!(files(&run), expected());
@@ -364,8 +367,11 @@ fn a_run_that_goes_back_is_resumed_from_there_on_every_machine() {
     drop(train_until(2, kept.path(), Start::Fresh, &|_| ()).unwrap());
     put_tree(&kept.path().join("checkpoints"), &run.join("checkpoints"));
     on_another_machine(&run);
-    let said = message(train(&run, Start::At(4), &|_| ()), Kind::Usage);
-    assert!(said.contains("choose one of step-2, step-6"), "{said}");
+    let message = message_of(train(&run, Start::At(4), &|_| ()), Kind::Usage);
+    assert!(
+        message.contains("choose one of step-2, step-6"),
+        "{message}"
+    );
     let checkpoints = CheckpointStore::of_run(&run);
     let steps_then = |step| match step {
         3 => assert_eq!(checkpoints.steps().unwrap(), [2]),
@@ -381,17 +387,20 @@ fn a_run_that_goes_back_is_resumed_from_there_on_every_machine() {
 fn a_damaged_checkpoint_is_refused_and_the_last_good_one_named() {
     let (bucket, _) = install_counted("run-damaged");
     let run = bucket.join("run");
-    message(taken_over_after(&run, 5), Kind::Usage);
+    message_of(taken_over_after(&run, 5), Kind::Usage);
     on_another_machine(&run);
     replace(
         &run.join("checkpoints/step-4/state.json"),
         b"state.json of step 5",
     )
     .unwrap();
-    let said = message(train(&run, Start::Latest, &|_| ()), Kind::BadData);
+    let message = message_of(train(&run, Start::Latest, &|_| ()), Kind::BadData);
     assert!(
-        said.contains("s3://run-damaged/run/checkpoints/step-4 is damaged"),
-        "{said}"
+        message.contains("s3://run-damaged/run/checkpoints/step-4 is damaged"),
+        "{message}"
     );
-    assert!(said.contains("there is no good one before it"), "{said}");
+    assert!(
+        message.contains("there is no good one before it"),
+        "{message}"
+    );
 }

@@ -22,10 +22,10 @@ use crate::train::model::{Network, Params};
 use crate::train::ops::AdamW;
 use crate::train::schedule::{Stage, StepPlan, learning_rate};
 
-/// Most sequence numbers that a message lists.
+/// Maximum number of sequence numbers that a message lists.
 const LISTED_SEQ_IDS: usize = 64;
 
-/// A run in work.
+/// A run in progress.
 pub(super) struct Trainer<'a> {
     inputs: &'a Inputs,
     dir: &'a RunDir,
@@ -39,7 +39,7 @@ pub(super) struct Trainer<'a> {
     log: Log,
     pace: Pace,
     profile: StepProfile,
-    /// Step of the newest checkpoint that is whole.
+    /// Step of the newest complete checkpoint.
     last_saved: Option<u64>,
     last_step: Option<Snapshot>,
     last_validation: Option<ValidationReport>,
@@ -55,7 +55,7 @@ pub(super) struct StartPoint {
 }
 
 impl StartPoint {
-    /// What the run reads, by contents.
+    /// Hashes of what the run reads.
     pub(super) fn sources(&self) -> &Sources {
         &self.state.sources
     }
@@ -135,14 +135,14 @@ impl<'a> Trainer<'a> {
     /// many: it is removed once this process has got past that checkpoint, as a run that diverges there
     /// may need the older one.
     pub(super) fn train(&mut self) -> Result<(), TrainError> {
-        let mut left_by_a_kill = self.last_saved;
+        let mut unpruned = self.last_saved;
         loop {
             self.validate_if_due()?;
             if self.interrupt.is_requested() {
                 return Err(self.interrupted()?);
             }
             let is_last = self.state.step == self.n_steps();
-            if let Some(step) = left_by_a_kill.take_if(|step| is_last || self.state.step > *step) {
+            if let Some(step) = unpruned.take_if(|step| is_last || self.state.step > *step) {
                 self.retain(step)?;
             }
             if is_last {
@@ -156,7 +156,7 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// What was learnt from tokens that were overwritten meanwhile is not saved.
+    /// Checks that the token files have not been overwritten; if they have, what was learnt is not saved.
     fn check_tokens(&self) -> Result<(), TrainError> {
         let sources = [&self.inputs.tokens, &self.inputs.validation];
         for source in sources.into_iter().flatten() {
@@ -169,20 +169,20 @@ impl<'a> Trainer<'a> {
         self.inputs.config.train.steps
     }
 
-    /// One step; `false`, with nothing of it in weights, moments or state, if a stop was asked for
-    /// before its end. The loader is past its sequences then, the position in the state is not.
+    /// One step. Returns `false` if a stop was requested before its end: weights, moments and state are then
+    /// unchanged. The loader has moved past the step's sequences, but the position in the state has not.
     fn step(&mut self) -> Result<bool, TrainError> {
         self.pace.begin_step();
         let plan = self.plan_of(self.state.step);
-        self.log_change_of_stage(plan.stage)?;
+        self.log_stage_change(plan.stage)?;
         let examples = match self.next_examples(plan) {
             Ok(examples) => examples,
-            Err(error) => return Err(self.out_of_data(error)),
+            Err(error) => return Err(self.data_error(error)),
         };
         let least_excess = self.state.least_excess;
         let mut batch = StepBatch::new(examples, self.inputs, plan, least_excess);
         if plan.stage == Stage::One && self.is_log_due(self.state.step + 1) {
-            batch = batch.with_spread(self.inputs.config.log.bucket_borders());
+            batch = batch.with_variances(self.inputs.config.log.bucket_borders());
         }
         let Some(report) = self.learn(&batch, plan)? else {
             return Ok(false);
@@ -191,7 +191,7 @@ impl<'a> Trainer<'a> {
         if self.is_log_due(self.state.step) {
             let (tokens_per_s, mfu) = self.pace.take_recent();
             let logged = self.log.step(&self.state, &report, tokens_per_s, mfu);
-            logged.map_err(|error| self.unlogged(error))?;
+            logged.map_err(|error| self.log_error(error))?;
         }
         let snapshot = self
             .pace
@@ -205,8 +205,8 @@ impl<'a> Trainer<'a> {
         self.inputs.stages.at(step, self.state.auto.as_ref())
     }
 
-    /// Notes the first step of a stage, as the step before it was of another.
-    fn log_change_of_stage(&mut self, stage: Stage) -> Result<(), TrainError> {
+    /// Logs a change of stage, if the step before this one belongs to another stage.
+    fn log_stage_change(&mut self, stage: Stage) -> Result<(), TrainError> {
         let step = self.state.step;
         if step == 0 || self.plan_of(step - 1).stage == stage {
             return Ok(());
@@ -216,7 +216,7 @@ impl<'a> Trainer<'a> {
             step + 1
         ));
         let logged = self.log.stage(&self.state, stage);
-        logged.map_err(|error| self.unlogged(error))
+        logged.map_err(|error| self.log_error(error))
     }
 
     fn next_examples(&mut self, plan: StepPlan) -> Result<Vec<Example>, DataError> {
@@ -227,7 +227,8 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    /// Gradients, and the update if they are numbers; `None` if a stop was asked for before.
+    /// Computes the gradients, and updates the weights if the gradients are finite; `None` if a stop was requested
+    /// first.
     fn learn(
         &mut self,
         batch: &StepBatch<'_>,
@@ -296,7 +297,7 @@ impl<'a> Trainer<'a> {
             return Err(self.diverged_on_validation(nll));
         }
         let logged = self.log.validation(&self.state, &report);
-        logged.map_err(|error| self.unlogged(error))?;
+        logged.map_err(|error| self.log_error(error))?;
         self.last_validation = Some(report);
         (self.observer.on_note)(&format!("step {step}: validation NLL {nll:.4} nats/token"));
         Ok(())
@@ -316,7 +317,7 @@ impl<'a> Trainer<'a> {
         step == 1 || step == self.n_steps() || step.is_multiple_of(every)
     }
 
-    /// Saves the steps done, unless that was done already, and removes what is not to be kept.
+    /// Saves a checkpoint of the steps done, unless there is one, and removes the checkpoints that are not to be kept.
     fn save(&mut self) -> Result<(), TrainError> {
         let (step, resume) = (self.state.step, self.same_command());
         if self.last_saved == Some(step) || step == 0 {
@@ -328,12 +329,12 @@ impl<'a> Trainer<'a> {
             resume,
             source: Box::new(source.without_remedy()),
         })?;
-        synced.map_err(|error| self.unlogged(error))?;
+        synced.map_err(|error| self.log_error(error))?;
         self.dir.mirror_checkpoint(step)?;
         self.retain(step)
     }
 
-    /// Removes the checkpoints up to that of `newest` that are not to be kept.
+    /// Removes the checkpoints up to step `newest` that are not to be kept.
     fn retain(&self, newest: u64) -> Result<(), TrainError> {
         let keep = &self.inputs.config.checkpoint;
         let is_kept = |step: u64| {
@@ -343,8 +344,8 @@ impl<'a> Trainer<'a> {
         self.dir.retain(newest, keep.keep_last, is_kept)
     }
 
-    /// Saves the steps done, unless that was done already. The log is made durable first, but a
-    /// checkpoint is worth more than the log: what was wrong with that comes second.
+    /// Saves a checkpoint of the steps done, unless there is one. The log is synced first; but a checkpoint matters
+    /// more than the log, so an error of the log is only returned after the checkpoint was saved.
     fn save_state(&mut self) -> Result<Result<(), MetricsError>, CheckpointError> {
         let step = self.state.step;
         if self.last_saved == Some(step) || step == 0 {
@@ -363,8 +364,8 @@ impl<'a> Trainer<'a> {
         Ok(synced)
     }
 
-    /// Saves the steps done because something else stops the run, and says what is saved. Nothing is
-    /// removed: after a divergence an older checkpoint may be the better one.
+    /// Saves a checkpoint because an error stops the run; returns what was saved, in words. Nothing is removed:
+    /// after a divergence an older checkpoint may be the better one.
     fn save_before_stop(&mut self) -> String {
         match self.save_state() {
             Ok(_) => self.mirror_before_stop(),
@@ -400,7 +401,7 @@ impl<'a> Trainer<'a> {
         .into())
     }
 
-    fn out_of_data(&mut self, source: DataError) -> TrainError {
+    fn data_error(&mut self, source: DataError) -> TrainError {
         RunError::Data {
             step: self.state.step + 1,
             saved: self.save_before_stop(),
@@ -410,7 +411,7 @@ impl<'a> Trainer<'a> {
         .into()
     }
 
-    fn unlogged(&mut self, source: MetricsError) -> TrainError {
+    fn log_error(&mut self, source: MetricsError) -> TrainError {
         RunError::Log {
             step: self.state.step,
             saved: self.save_before_stop(),
@@ -453,7 +454,7 @@ impl<'a> Trainer<'a> {
         .into()
     }
 
-    /// A run resumes only with the settings that it began with, so others make a new run.
+    /// A run resumes only with the settings that it started with, so other settings need a new run.
     fn remedy_of_divergence(&self, from: Option<u64>) -> String {
         let settings =
             "a lower schedule.lr, a longer schedule.warmup_steps or a lower optimizer.grad_clip";
@@ -480,10 +481,10 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// Writes the trained model; what only training needs is freed first.
+    /// Writes the trained model. Buffers that only training needs are freed first.
     pub(super) fn finish(mut self) -> Result<Finished, TrainError> {
         let ended = self.log.end();
-        ended.map_err(|error| self.unlogged(error))?;
+        ended.map_err(|error| self.log_error(error))?;
         let (saved, resume) = (self.saved(), self.same_command());
         drop((self.optimizer, self.loader, self.validation));
         let params = self.network.into_params();
@@ -510,7 +511,7 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// An error and what caused it, in one line.
+/// An error with its causes, in one line.
 fn with_causes(error: &dyn std::error::Error) -> String {
     let chain = std::iter::successors(Some(error), |error| error.source());
     let texts: Vec<String> = chain.map(ToString::to_string).collect();

@@ -6,12 +6,12 @@ use super::step::mean;
 use crate::tokens::SequenceView;
 use crate::train::batch::{LossSums, PositionScore};
 use crate::train::data::{DataError, TokenSource};
-use crate::train::eval::evenly_spread;
+use crate::train::eval::evenly_spaced;
 use crate::train::example::Example;
 use crate::train::loss::targets_of;
 use crate::train::model::Network;
 
-/// Sequences of a corpus, evenly spread.
+/// Evenly spaced sequences of a corpus.
 pub(super) struct Validation<'a> {
     view: SequenceView<'a>,
     seq_ids: Vec<u64>,
@@ -20,13 +20,13 @@ pub(super) struct Validation<'a> {
     scores_n: Vec<PositionScore>,
 }
 
-/// What a validation found.
+/// Result of a validation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ValidationReport {
-    /// Mean NLL of the targets, nats. With `data.mask_document_borders` those across document boundaries
-    /// are left out, as in training.
+    /// Mean NLL of the targets, nats. With `data.mask_document_borders` targets across document boundaries are left
+    /// out, as in training.
     pub nll: f64,
-    /// Targets.
+    /// Number of targets.
     pub n_targets: f64,
 }
 
@@ -38,7 +38,7 @@ impl<'a> Validation<'a> {
         let n_wanted = config.eval.sequences;
         let n = if n_wanted == 0 { view.len() } else { n_wanted };
         Self {
-            seq_ids: evenly_spread(view.len(), n).collect(),
+            seq_ids: evenly_spaced(view.len(), n).collect(),
             view,
             micro_batch_size: config.train.micro_batch_size(),
             mask_document_borders: config.data.mask_document_borders,
@@ -46,7 +46,7 @@ impl<'a> Validation<'a> {
         }
     }
 
-    /// Evaluates all chosen sequences; `None` if a stop was asked for before the last.
+    /// Evaluates all chosen sequences; `None` if a stop was requested before the last one.
     ///
     /// # Errors
     /// Tokens that cannot be read.

@@ -1,4 +1,4 @@
-//! How far apart the losses of a step's positions are: of the one-hot targets, and of the teacher's.
+//! Variances of the losses over a step's positions: with one-hot targets, and with the teacher's targets.
 
 use crate::train::batch::MicroBatch;
 use crate::train::eval::bucket_of;
@@ -6,7 +6,7 @@ use crate::train::example::Example;
 use crate::train::metrics::LossVariance;
 use crate::train::ops::RowLoss;
 
-/// Sums over positions, from which variances come.
+/// Sums over positions, for computing variances.
 #[derive(Debug, Clone, Copy, Default)]
 struct Moments {
     n: f64,
@@ -21,46 +21,46 @@ impl Moments {
         self.square += value * value;
     }
 
-    /// Sample variance; `None` of fewer than 2 values.
+    /// Sample variance; `None` for fewer than 2 values.
     fn variance(&self) -> Option<f64> {
         let of_mean = self.sum * self.sum / self.n;
         (self.n >= 2.0).then(|| ((self.square - of_mean) / (self.n - 1.0)).max(0.0))
     }
 }
 
-/// Losses of some positions.
+/// Losses over a set of positions.
 #[derive(Debug, Clone, Copy, Default)]
 struct Losses {
-    /// -log q_y of every weighted position.
+    /// -log q_y at every position with a weight.
     ce: Moments,
-    /// The same of those that learn from the teacher.
+    /// The same at the positions that learn from the teacher.
     ce_of_kd: Moments,
-    /// Cross-entropy with the teacher's stored distribution, of those.
+    /// Cross-entropy with the teacher's stored distribution, at those positions.
     soft: Moments,
 }
 
 /// Losses of a step's positions so far.
 pub(super) struct LossVariances {
-    borders: [f64; 2],
+    boundaries: [f64; 2],
     all: Losses,
     /// Easy, medium, hard.
     buckets: [Losses; 3],
-    /// Whether a sequence came without the teacher's NLL, so that its positions are in no bucket.
+    /// Whether any sequence lacked the teacher's NLL, so that its positions are in no bucket.
     is_incomplete: bool,
 }
 
 impl LossVariances {
-    /// Of no position yet; `borders` are the teacher's NLL that easy and that medium ones have at most.
-    pub(super) fn new(borders: [f64; 2]) -> Self {
+    /// Empty; `boundaries` are the teacher's maximum NLL of easy and of medium positions, nats.
+    pub(super) fn new(boundaries: [f64; 2]) -> Self {
         Self {
-            borders,
+            boundaries,
             all: Losses::default(),
             buckets: [Losses::default(); 3],
             is_incomplete: false,
         }
     }
 
-    /// Adds a micro-batch of these examples: `rows_n` are the losses of its positions.
+    /// Adds a micro-batch of `examples`; `rows_n` are the losses of its positions.
     pub(super) fn add(&mut self, examples: &[Example], batch: &MicroBatch, rows_n: &[RowLoss]) {
         let mut n = 0;
         for example in examples {
@@ -71,7 +71,7 @@ impl LossVariances {
                 if batch.weights_n[n] > 0.0 {
                     let bucket = logprob_t
                         .get(t)
-                        .map(|&logprob| bucket_of(-f64::from(logprob), self.borders));
+                        .map(|&logprob| bucket_of(-f64::from(logprob), self.boundaries));
                     self.add_position(&rows_n[n], bucket);
                 }
                 n += 1;
@@ -90,8 +90,8 @@ impl LossVariances {
         }
     }
 
-    /// Both losses over the same positions: those that learn from the teacher, if any does, else all.
-    /// `None` of fewer than 2.
+    /// Variances of both losses over the same positions: those that learn from the teacher, or all if none does.
+    /// `None` for fewer than 2 positions.
     pub(super) fn report(&self) -> Option<LossVariance> {
         let learns = self.all.soft.n > 0.0;
         let ce = |losses: &Losses| match learns {

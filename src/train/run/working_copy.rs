@@ -1,5 +1,5 @@
-//! The directory of this machine where a run is worked on whose `output` is a URL: made like the run in the store,
-//! or found to be that already.
+//! The directory on this machine in which a run is trained whose `output` is a URL: a copy of the run in the store, or
+//! already up to date.
 
 use super::RunError;
 use super::attempts::{Attempt, add_own, is_own};
@@ -14,22 +14,22 @@ use crate::train::checkpoint::CheckpointStore;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-/// A directory that no other process of this machine has, and what the store had when it was opened.
+/// A directory locked by this process, and what the store had when it was opened.
 #[derive(Debug)]
 pub(super) struct WorkingCopy {
     url: PathBuf,
     dir: PathBuf,
     last: Option<Attempt>,
-    /// Step of the newest checkpoint that is whole.
+    /// Step of the newest complete checkpoint in the store.
     newest: Option<u64>,
     lock: File,
 }
 
 impl WorkingCopy {
-    /// That of the run at `output`; `None` of one in a directory, which needs no other.
+    /// The working copy of the run at `output`; `None` if `output` is a directory, which needs none.
     ///
     /// # Errors
-    /// A store that cannot be written to; a directory that another process has.
+    /// A store that cannot be written to; a directory that another process has locked.
     pub(super) fn open(output: &Path) -> Result<Option<Self>, TrainError> {
         if !is_url(output) {
             return Ok(None);
@@ -43,7 +43,7 @@ impl WorkingCopy {
         };
         Ok(Some(Self {
             url: output.to_owned(),
-            // Before the checkpoints: one that comes in between is noticed when the next number is taken.
+            // Read before the checkpoints: an attempt in between is noticed when the next number is taken.
             last: Attempt::last(output)?,
             newest: CheckpointStore::of_run(output).newest_sealed()?,
             dir,
@@ -57,11 +57,11 @@ impl WorkingCopy {
         make_dirs(&self.dir)
     }
 
-    /// Copies from the store what a run needs that resumes from the checkpoint of step `wanted`, or from the newest,
-    /// unless it is here. Tells which checkpoint was copied.
+    /// Copies from the store what is needed to resume from the checkpoint of step `wanted`, or from the newest one,
+    /// unless it is already here. Returns a note on the checkpoint that was copied.
     ///
     /// # Errors
-    /// A checkpoint that is not there or is damaged; the store's.
+    /// A checkpoint that is missing or damaged; errors of the store.
     pub(super) fn fetch(&self, wanted: Option<u64>) -> Result<Option<String>, TrainError> {
         let here = CheckpointStore::of_run(&self.dir);
         if !self.is_current(&here)? {
@@ -80,7 +80,7 @@ impl WorkingCopy {
         )))
     }
 
-    /// Whether nobody has written to the store since a process of this machine did. The directory may be ahead.
+    /// Whether the last writer to the store was a process of this machine. The directory may be ahead of the store.
     fn is_current(&self, here: &CheckpointStore) -> Result<bool, StorageError> {
         let is_own = match &self.last {
             Some(last) => is_own(&self.dir, &last.name)?,
@@ -89,11 +89,11 @@ impl WorkingCopy {
         Ok(is_own && self.newest <= here.steps()?.last().copied())
     }
 
-    /// Makes this process the one that writes to the store, which resumes from its checkpoint of step `resumed`. The
-    /// store gets that, and what is past it goes: half of a checkpoint, or those that the run goes back behind.
+    /// Makes this process the one that writes to the store. It resumes from its checkpoint of step `resumed`: that one
+    /// is uploaded, and later ones are removed from the store, which are incomplete or discarded by going back.
     ///
     /// # Errors
-    /// Another process that came first, or that has gone on since the store was looked at; the store's.
+    /// Another process took over first, or has advanced since the store was read; errors of the store.
     pub(super) fn claim(self, resumed: Option<u64>) -> Result<Mirror, TrainError> {
         let name = unique_name();
         add_own(&self.dir, &name)?;

@@ -98,7 +98,7 @@ impl AutoTransition {
     }
 
     /// Minimum steps of stage 1, whatever is observed.
-    pub(super) fn least_steps(&self) -> u64 {
+    pub(super) fn min_steps(&self) -> u64 {
         self.min_kd.clamp(1, self.n_kd.max(1))
     }
 }

@@ -135,7 +135,7 @@ impl StagePlan {
     /// Number of steps whose labelled sequences are excluded from the token corpus: the maximum that read
     /// labels. With `auto`, `n_full`, as in the run that a branch belongs to even if the branch ends during
     /// stage 1, so that both read the same corpus.
-    pub fn labelled_steps_set_aside(&self) -> u64 {
+    pub fn labelled_steps_reserved(&self) -> u64 {
         match self.auto {
             Some(_) => self.n_full,
             None => self.max_labelled_steps(),
@@ -144,11 +144,11 @@ impl StagePlan {
 
     /// Maximum steps that read the token corpus: all after the shortest stage 1.
     pub fn max_token_steps(&self) -> u64 {
-        let least = match &self.auto {
-            Some(auto) => auto.least_steps().min(self.steps),
+        let min_labelled_steps = match &self.auto {
+            Some(auto) => auto.min_steps().min(self.steps),
             None => self.max_labelled_steps(),
         };
-        self.steps - least
+        self.steps - min_labelled_steps
     }
 
     /// Whether any step learns from the teacher, or only from the positions that its labels leave.

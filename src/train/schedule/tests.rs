@@ -56,8 +56,8 @@ proptest! {
     #[test]
     fn the_learning_rate_stays_between_its_ends((steps, schedule) in any_schedule()) {
         for (step, lr) in rates(steps, &schedule).into_iter().enumerate() {
-            let least = if (step as u64) < schedule.warmup_steps(steps) { 0.0 } else { schedule.min_lr() };
-            prop_assert!(lr >= least && lr <= schedule.lr, "step {step}: {lr}");
+            let min_lr = if (step as u64) < schedule.warmup_steps(steps) { 0.0 } else { schedule.min_lr() };
+            prop_assert!(lr >= min_lr && lr <= schedule.lr, "step {step}: {lr}");
         }
     }
 
@@ -83,7 +83,7 @@ proptest! {
     }
 
     #[test]
-    fn the_learning_rate_makes_no_leap((steps, schedule) in any_schedule()) {
+    fn the_learning_rate_is_continuous((steps, schedule) in any_schedule()) {
         // The steepest slope is that of half a cosine over the shortest part: pi / 2 times that of a line.
         let decay = schedule.decay_steps(steps);
         let parts = [schedule.warmup_steps(steps), steps - schedule.warmup_steps(steps), decay];

@@ -9,7 +9,7 @@ use crate::view::stats::{Distribution, LabelStats};
 
 /// Signals over all positions.
 pub(super) fn positions_figure(stats: &LabelStats, teacher: &TeacherFigures) -> Option<Figure> {
-    let borders = |name: &str| match name {
+    let boundaries = |name: &str| match name {
         "target_nll" => teacher
             .nll_buckets
             .iter()
@@ -29,12 +29,12 @@ pub(super) fn positions_figure(stats: &LabelStats, teacher: &TeacherFigures) -> 
     (!stats.positions.is_empty()).then(|| Figure {
         name: "positions",
         label: "Histograms of what the labels store for each position".to_owned(),
-        picture: picture(legend, &stats.positions, borders),
+        picture: picture(legend, &stats.positions, boundaries),
         shows: "Percent of the positions by the NLL of the target, the teacher\u{2019}s entropy, the probability outside the \
             stored ids and the number of distinct sampled ids, as far as the labels have them. Dashed lines divide \
             the positions into terciles."
             .to_owned(),
-        hides: "The far tail: the last bar includes everything past it, one position in 500 at most. Positions of a \
+        caveats: "The far tail: the last bar includes everything past it, one position in 500 at most. Positions of a \
             sequence are correlated, not independent samples."
             .to_owned(),
         data: data(&stats.positions),
@@ -49,7 +49,7 @@ pub(super) fn sequences_figure(stats: &LabelStats) -> Option<Figure> {
         picture: picture(Vec::new(), &stats.scores, |_| Vec::new()),
         shows: "Percent of the sequences by each of their scores: medians and means over the positions of a sequence."
             .to_owned(),
-        hides: "Which sequences those are: the coloured text below has some, and saltworks select --preview shows more. \
+        caveats: "Which sequences those are: the coloured text below has some, and saltworks select --preview shows more. \
             A sequence without a score is in no bar."
             .to_owned(),
         data: data(&stats.scores),
@@ -59,16 +59,16 @@ pub(super) fn sequences_figure(stats: &LabelStats) -> Option<Figure> {
 fn picture(
     legend: Vec<Entry>,
     distributions: &[Distribution],
-    borders: impl Fn(&str) -> Vec<f64>,
+    boundaries: impl Fn(&str) -> Vec<f64>,
 ) -> Picture {
     let panels = distributions.iter();
     let panels: Vec<Panel> = panels
-        .map(|each| panel_of(each, &borders(each.name)))
+        .map(|each| panel_of(each, &boundaries(each.name)))
         .collect();
     Picture::of(legend, panels.chunks(2).map(<[Panel]>::to_vec).collect())
 }
 
-fn panel_of(distribution: &Distribution, borders: &[f64]) -> Panel {
+fn panel_of(distribution: &Distribution, boundaries: &[f64]) -> Panel {
     let n = distribution.summary.n_values as f64;
     let bar = |bar: &Bar| StackedBar {
         low: bar.low,
@@ -96,7 +96,7 @@ fn panel_of(distribution: &Distribution, borders: &[f64]) -> Panel {
         unit(distribution),
         percents,
         &bars,
-        borders,
+        boundaries,
     )
 }
 

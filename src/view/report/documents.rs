@@ -4,7 +4,7 @@
 //! They are read twice, once for sums and the range of the axis and once for the bars, in memory that grows
 //! only with the number of sources.
 
-use crate::select::Least;
+use crate::select::Smallest;
 use crate::shards::{
     DocumentRow, DocumentRows, DocumentScore, DocumentsIndex, LabelSet, ShardsError, open_documents,
 };
@@ -20,7 +20,7 @@ pub(super) const N_DRAWN_SOURCES: usize = 6;
 /// Documents listed at either end.
 const N_EXAMPLES: usize = 20;
 /// Fraction of the documents that may lie outside the axis on either side.
-const OUTSIDE: f64 = 0.002;
+const MAX_OUTSIDE_FRACTION: f64 = 0.002;
 /// Upper limit of the axis in bits per byte; it is found to a thousandth.
 const MAX_BITS: f64 = 64.0;
 const N_BINS: usize = 1 << 16;
@@ -113,8 +113,8 @@ fn bits_of(row: &DocumentRow) -> Option<f64> {
 struct FirstPass {
     bits: Histogram,
     sources: Vec<SourceNotes>,
-    lowest: Least<DocumentRow>,
-    highest: Least<DocumentRow>,
+    lowest: Smallest<DocumentRow>,
+    highest: Smallest<DocumentRow>,
 }
 
 impl FirstPass {
@@ -122,8 +122,8 @@ impl FirstPass {
         let mut pass = FirstPass {
             bits: Histogram::new(0.0..MAX_BITS, N_BINS),
             sources: Vec::new(),
-            lowest: Least::new(N_EXAMPLES),
-            highest: Least::new(N_EXAMPLES),
+            lowest: Smallest::new(N_EXAMPLES),
+            highest: Smallest::new(N_EXAMPLES),
         };
         let mut places: HashMap<Arc<str>, usize> = HashMap::new();
         for row in rows {
@@ -155,8 +155,8 @@ fn axis_of(bits: &Histogram) -> Option<RangeInclusive<f64>> {
         return None;
     }
     let bin = MAX_BITS / N_BINS as f64;
-    let low = (bits.quantile(OUTSIDE) - bin).max(bits.min());
-    let high = bits.quantile(1.0 - OUTSIDE);
+    let low = (bits.quantile(MAX_OUTSIDE_FRACTION) - bin).max(bits.min());
+    let high = bits.quantile(1.0 - MAX_OUTSIDE_FRACTION);
     Some(low..=high.max(low + bin))
 }
 

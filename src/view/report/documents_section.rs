@@ -15,7 +15,7 @@ const N_SOURCES: usize = 20;
 /// The section; `None` if the set has no documents.
 pub(super) fn documents_section(notes: Option<&DocumentNotes>) -> Option<Section> {
     let notes = notes?;
-    let body = paragraph(&told(notes))
+    let body = paragraph(&notes_text(notes))
         + &bits_figure(notes)
             .as_ref()
             .map_or(String::new(), Figure::html)
@@ -25,7 +25,7 @@ pub(super) fn documents_section(notes: Option<&DocumentNotes>) -> Option<Section
     Section::of("documents", "Documents", body)
 }
 
-fn told(notes: &DocumentNotes) -> String {
+fn notes_text(notes: &DocumentNotes) -> String {
     let index = &notes.index;
     let n_documents = grouped(index.n_documents);
     match (index.has_sources, index.bits_per_byte) {
@@ -76,13 +76,13 @@ fn bits_figure(notes: &DocumentNotes) -> Option<Figure> {
                 false => ", of all and by source, over one axis",
             }
         ),
-        hides: hidden(notes, all, n_left),
+        caveats: hidden(notes, all, n_left),
         data,
     })
 }
 
 fn hidden(notes: &DocumentNotes, all: &BitsBars, n_sources_left: usize) -> String {
-    let mut hides =
+    let mut caveats =
         "How long documents are: each counts once, and short ones have the most extreme values."
             .to_owned();
     let n_in_part = notes.index.n_documents - (all.n_inside + all.n_outside);
@@ -97,15 +97,15 @@ fn hidden(notes: &DocumentNotes, all: &BitsBars, n_sources_left: usize) -> Strin
         ),
     ];
     for (n, what) in counts.into_iter().filter(|(n, _)| *n > 0) {
-        hides += &format!(" {} {what}", grouped(n));
+        caveats += &format!(" {} {what}", grouped(n));
     }
     if n_sources_left > 0 && notes.sources.len() > 1 {
-        hides += &format!(
+        caveats += &format!(
             " Sources beyond the {N_DRAWN_SOURCES} with the most documents: {}.",
             grouped(n_sources_left as u64)
         );
     }
-    hides
+    caveats
 }
 
 fn add_bars(data: &mut Data, source: &str, bars: &BitsBars) {
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_said_instead() {
+    fn unknown_values_are_explained() {
         let body = documents_section(Some(&notes(false))).unwrap().body;
         assert!(
             body.contains("finalize --tokens") && !body.contains("<table>"),

@@ -35,20 +35,21 @@ impl StackedBar {
     }
 }
 
-/// A histogram of at least one bar, counted in `counts`, with a vertical line at each of `borders`.
+/// A histogram of at least one bar, counted in `counts`, with a vertical line at each of `boundaries`.
 pub(super) fn panel(
     heading: String,
     axis: &'static str,
     counts: Unit,
     bars: &[StackedBar],
-    borders: &[f64],
+    boundaries: &[f64],
 ) -> Panel {
     let top = 1.05 * bars.iter().map(StackedBar::n).max().unwrap_or(1).max(1) as f64;
     let ends = (bars[0].low, bars[bars.len() - 1].high);
-    let inside = borders
+    let inside = boundaries
         .iter()
-        .filter(|border| (ends.0..=ends.1).contains(*border));
-    let line = |&border: &f64| Shape::dashes(vec![(border, 0.0), (border, top)], 1.4, Paint::Ink);
+        .filter(|boundary| (ends.0..=ends.1).contains(*boundary));
+    let line =
+        |&boundary: &f64| Shape::dashes(vec![(boundary, 0.0), (boundary, top)], 1.4, Paint::Ink);
     Panel {
         heading,
         x: Axis::of(ends.0..=ends.1, Unit::plain(axis)),

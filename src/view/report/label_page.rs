@@ -12,7 +12,7 @@ use super::teacher::{TeacherNotes, teacher_figure, teacher_text};
 use super::text::text_section;
 use crate::page::{
     Figure, PAGE_NAME, Page, Section, cells, check_replaceable, escape, facts, fixed, grouped,
-    paragraph, percent, replace, short, table, tiles, upper_first, warnings,
+    paragraph, percent, replace, short, table, tiles, uppercase_first, warnings,
 };
 use crate::shards::{LabelSet, Manifest};
 use crate::storage::{self, resolved_path};
@@ -186,7 +186,7 @@ fn warnings_of(
     }
     let spelling = documents.and_then(|documents| documents.index.spelling);
     let note = spelling.and_then(|spelling| spelling.note());
-    found.extend(note.map(|note| upper_first(&note) + "."));
+    found.extend(note.map(|note| uppercase_first(&note) + "."));
     let held_out = teacher.held_out.as_ref();
     if let Some(margin) = held_out.and_then(|held_out| held_out.auto_margin) {
         found.push(format!(
@@ -248,11 +248,11 @@ fn size(contents: &Contents<'_>) -> Vec<String> {
 
 fn overview(contents: &Contents<'_>) -> Option<Section> {
     let numbers = numbers(contents);
-    let told = "Means over the predicted positions of the finished shards. The teacher\u{2019}s negative log-likelihood (NLL) \
+    let notes_text = "Means over the predicted positions of the finished shards. The teacher\u{2019}s negative log-likelihood (NLL) \
         is in nats per token, under its full softmax.";
     let body = warnings(&contents.warnings)
         + &tiles(&numbers)
-        + &format!("<div class=\"lead\">{}</div>\n", paragraph(told));
+        + &format!("<div class=\"lead\">{}</div>\n", paragraph(notes_text));
     Section::of("overview", "At a glance", body)
 }
 

@@ -10,7 +10,7 @@ use crate::signals::Histogram;
 /// Number of bars of the histogram.
 const N_BARS: usize = 60;
 /// Fraction of the values that may lie outside the axis on either side.
-const OUTSIDE: f64 = 0.002;
+const MAX_OUTSIDE_FRACTION: f64 = 0.002;
 
 /// One sequence.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -86,7 +86,7 @@ fn score_bins(scored: &[Scored], own_scores: bool) -> Option<ScoreBins> {
     let score = |row: &Scored| row.score.filter(|score| score.is_finite());
     let mut sorted: Vec<f64> = scored.iter().filter_map(score).collect();
     sorted.sort_by(f64::total_cmp);
-    let n_far = (OUTSIDE * sorted.len() as f64) as usize;
+    let n_far = (MAX_OUTSIDE_FRACTION * sorted.len() as f64) as usize;
     let (low, high) = (*sorted.get(n_far)?, sorted[sorted.len() - 1 - n_far]);
     let high = if high > low { high } else { low + 1e-3 };
     let mut all = Histogram::new(low..high, N_BARS);
@@ -187,13 +187,13 @@ pub(crate) fn score_figure(scored: &[Scored], own_scores: bool) -> Option<Figure
             "How many sequences have which {}{meaning}.{kept}",
             bins.name
         ),
-        hides: format!("What a sequence says: the coloured text has some of them.{missing}{far}"),
+        caveats: format!("What a sequence says: the coloured text has some of them.{missing}{far}"),
         data,
     })
 }
 
 fn stacked(bar: &ScoreBar, has_selection: bool) -> StackedBar {
-    let (n_kept, rest, said) = match has_selection {
+    let (n_kept, rest, kept_label) = match has_selection {
         true => (
             bar.n_kept,
             Paint::Rest,
@@ -206,6 +206,6 @@ fn stacked(bar: &ScoreBar, has_selection: bool) -> StackedBar {
         low,
         high,
         parts: vec![Part(n_kept, Paint::Chosen), Part(bar.n_rows - n_kept, rest)],
-        tip: format!("{low:.2} to {high:.2}: {}{said}", grouped(bar.n_rows)),
+        tip: format!("{low:.2} to {high:.2}: {}{kept_label}", grouped(bar.n_rows)),
     }
 }

@@ -86,7 +86,7 @@ pub(crate) fn teacher_figure(notes: &TeacherNotes) -> Figure {
         label: "Bounds on the teacher\u{2019}s divergence from the data".to_owned(),
         picture: Picture::of(Vec::new(), vec![panels]),
         shows: shows(notes, all),
-        hides: hides(notes, all),
+        caveats: caveats(notes, all),
         data: data(&rows),
     }
 }
@@ -122,7 +122,7 @@ fn shows(notes: &TeacherNotes, all: &DivergenceBounds) -> String {
     )
 }
 
-fn hides(notes: &TeacherNotes, all: &DivergenceBounds) -> String {
+fn caveats(notes: &TeacherNotes, all: &DivergenceBounds) -> String {
     let mut text = "Where between its bounds the divergence is: the upper bounds include the data\u{2019}s own \
         entropy, so a long bar does not mean a bad teacher."
         .to_owned();
@@ -213,7 +213,7 @@ fn gap(held_out: &HeldOut) -> String {
         }
         false => "",
     };
-    let said = match held_out.auto_margin {
+    let text = match held_out.auto_margin {
         Some(_) => format!(
             "On the labelled text the teacher is {gap} nats better than on held-out text. If both texts are of the \
              same kind, it has memorized that much of the former, and its labels overstate there what it knows."
@@ -222,7 +222,7 @@ fn gap(held_out: &HeldOut) -> String {
             "Held-out text costs the teacher {gap} nats more than the labelled text: this is within noise, or the texts are not of the same kind."
         ),
     };
-    paragraph(&(said + note))
+    paragraph(&(text + note))
 }
 
 fn with_error(estimate: &Estimate) -> String {

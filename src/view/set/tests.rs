@@ -185,7 +185,7 @@ fn statistics_cover_the_finished_shards_alone_and_say_so() {
 }
 
 #[test]
-fn a_set_of_which_nothing_is_finished_has_no_statistics() {
+fn a_set_without_a_finished_shard_has_no_statistics() {
     let dir = tempfile::tempdir().unwrap();
     let set = set_with(dir.path(), &[]);
     let error = collect_stats(&set, 12, |_| {}).unwrap_err();

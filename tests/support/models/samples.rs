@@ -259,9 +259,9 @@ fn table_lookup(ids_name: &str) -> (ModelBuilder, Edge) {
     (model, rows)
 }
 
-/// Three ways in which a model is no teacher: see [`misfit`].
+/// Three ways in which a model is no teacher: see [`unsuitable`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Misfit {
+pub enum Unsuitable {
     /// Every position sees the mean of all ids.
     NotCausal,
     /// Noise is added at each run.
@@ -271,21 +271,21 @@ pub enum Misfit {
 }
 
 /// Logits of `[B, T, 16]` from ids, spoiled.
-pub fn misfit(kind: Misfit) -> ModelBuilder {
+pub fn unsuitable(kind: Unsuitable) -> ModelBuilder {
     let (mut model, rows) = table_lookup("input_ids");
     let logits = match kind {
-        Misfit::NotCausal => {
+        Unsuitable::NotCausal => {
             let axes = [Attribute::ints("axes", &[1]), Attribute::int("keepdims", 1)];
             let mean = model.node("ReduceMean", &[&rows], &axes);
             let small = model.scalar_f32(0.01);
             let mean = model.mul(&mean, &small);
             model.add(&rows, &mean)
         }
-        Misfit::Random => {
+        Unsuitable::Random => {
             let noise = model.node("RandomNormalLike", &[&rows], &[]);
             model.add(&rows, &noise)
         }
-        Misfit::Ends(op_type) => model.node(op_type, &[&rows], &[]),
+        Unsuitable::Ends(op_type) => model.node(op_type, &[&rows], &[]),
     };
     let [b, t] = batch_seq();
     model.output("logits", &logits, DType::F32, &[b, t, Dim::Fixed(16)]);
@@ -294,7 +294,7 @@ pub fn misfit(kind: Misfit) -> ModelBuilder {
 
 /// On what more than its ids the logits of a row depend: see [`depends_on`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum More {
+pub enum Dependence {
     /// The number of rows of the call.
     Rows,
     /// The length of the call.
@@ -306,7 +306,7 @@ pub enum More {
 }
 
 /// Logits of `[B, T, 16]` that depend on more than they should.
-pub fn depends_on(more: More) -> ModelBuilder {
+pub fn depends_on(more: Dependence) -> ModelBuilder {
     let (mut model, rows) = table_lookup("input_ids");
     let ids = Edge::named("input_ids");
     let mean_over = |model: &mut ModelBuilder, axis: i64| {
@@ -317,19 +317,19 @@ pub fn depends_on(more: More) -> ModelBuilder {
         model.node("ReduceMean", &[&rows], &axes)
     };
     let logits = match more {
-        More::Rows | More::Width => {
-            let axis = if more == More::Rows { 0 } else { 1 };
+        Dependence::Rows | Dependence::Width => {
+            let axis = if more == Dependence::Rows { 0 } else { 1 };
             let n = model.dim_size(&ids, axis);
             let n = model.cast(&n, DType::F32);
             model.div(&rows, &n)
         }
-        More::OthersAndFuture => {
+        Dependence::OthersAndFuture => {
             let others = mean_over(&mut model, 0);
             let future = mean_over(&mut model, 1);
             let logits = model.add(&rows, &others);
             model.add(&logits, &future)
         }
-        More::FarFuture => {
+        Dependence::FarFuture => {
             let n = model.dim_size(&ids, 1);
             let limit = model.scalar_i64(64);
             let is_long = model.node("Greater", &[&n, &limit], &[]);

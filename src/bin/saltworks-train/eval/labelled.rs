@@ -34,15 +34,15 @@ pub(super) struct LabelArgs {
 
     /// Upper bounds, in nats, of the teacher's NLL for easy and for medium positions. Default: those
     /// that divide the positions into thirds.
-    #[arg(long, value_name = "A,B", requires = "labels", conflicts_with_all = ["tokens", "text", "probe"], value_parser = parse_borders)]
-    bucket_borders: Option<Borders>,
+    #[arg(long, value_name = "A,B", requires = "labels", conflicts_with_all = ["tokens", "text", "probe"], value_parser = parse_boundaries)]
+    bucket_borders: Option<Boundaries>,
 }
 
 #[derive(Debug, Clone)]
 struct SeqIds(Range<u64>);
 
 #[derive(Debug, Clone, Copy)]
-struct Borders([f64; 2]);
+struct Boundaries([f64; 2]);
 
 fn parse_range(text: &str) -> Result<SeqIds, String> {
     let ends = text.split_once("..");
@@ -52,12 +52,12 @@ fn parse_range(text: &str) -> Result<SeqIds, String> {
     range.ok_or_else(|| "expected A..B with A below B, such as 0..500".to_owned())
 }
 
-fn parse_borders(text: &str) -> Result<Borders, String> {
+fn parse_boundaries(text: &str) -> Result<Boundaries, String> {
     let ends = text.split_once(',');
     let parsed = ends.and_then(|(a, b)| Some([a.trim().parse().ok()?, b.trim().parse().ok()?]));
     let rising = parsed.filter(|[a, b]: &[f64; 2]| a.is_finite() && b.is_finite() && a <= b);
-    let borders = rising.map(Borders);
-    borders.ok_or_else(|| "expected two increasing numbers of nats, such as 0.5,3".to_owned())
+    let boundaries = rising.map(Boundaries);
+    boundaries.ok_or_else(|| "expected two increasing numbers of nats, such as 0.5,3".to_owned())
 }
 
 /// Evaluates on `dir` and prints what came of it.
@@ -74,7 +74,10 @@ pub(super) fn run(
     let capacity = labelled_capacity(&opened.spec, &labels, args.batch_tokens, n_threads)?;
     check_memory(&opened.spec, &capacity, "lower --batch-tokens")?;
     let options = LabelledOptions {
-        borders: args.labels.bucket_borders.map(|Borders(borders)| borders),
+        boundaries: args
+            .labels
+            .bucket_borders
+            .map(|Boundaries(boundaries)| boundaries),
         seq_ids: args.labels.sequences.clone().map(|SeqIds(range)| range),
     };
     // At most: the last sequence of a corpus, or of a document, may be shorter.

@@ -56,7 +56,7 @@ pub(super) fn run(args: &Args, messages: &[String]) -> Result<()> {
     for (i, stage) in after.iter().enumerate() {
         stage.run(N_STAGES - after.len() + i + 1, &interrupt, messages)?;
     }
-    story::tell(dir, began.elapsed(), args.quick)
+    story::print_summary(dir, began.elapsed(), args.quick)
 }
 
 fn settings(args: &Args) -> serde_json::Value {
@@ -301,7 +301,7 @@ impl Stage {
     }
 
     fn run_to_its_end(&self, interrupt: &Interrupt, messages: &[String]) -> Result<ExitStatus> {
-        let program = beside_this_one(self.program)?;
+        let program = next_to_this_program(self.program)?;
         let mut command = Command::new(&program);
         // Its own process group: Ctrl-C on a terminal reaches only this process, which passes on
         // one signal; two would end the command at once.
@@ -335,7 +335,7 @@ fn ask_to_stop(child: &Child) {
     unsafe { libc::kill(pid, libc::SIGTERM) };
 }
 
-fn beside_this_one(program: &str) -> Result<PathBuf> {
+fn next_to_this_program(program: &str) -> Result<PathBuf> {
     let this = std::env::current_exe().context("cannot tell where this program is")?;
     Ok(this.with_file_name(program))
 }

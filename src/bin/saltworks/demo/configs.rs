@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_the_length_of_the_text_both_stages_find_the_sequences_that_they_read() {
+    fn both_stages_have_enough_sequences_for_any_length_of_text() {
         for scale in [Scale::WHOLE, Scale::QUICK] {
             for n_tokens in [20_000, 60_000, 400_000, 1_700_000, 50_000_000] {
                 let n_selected = scale.n_selected(n_tokens);

@@ -88,17 +88,17 @@ pub(crate) fn run(args: Args, messages: progress::Options) -> Result<()> {
 fn claim(dir: &Path, settings: &serde_json::Value) -> Result<()> {
     let path = dir.join("demo.json");
     let settings = format!("{settings:#}\n");
-    let there = std::fs::read_to_string(&path).ok();
-    if there.as_ref() == Some(&settings) {
+    let existing = std::fs::read_to_string(&path).ok();
+    if existing.as_ref() == Some(&settings) {
         return Ok(());
     }
     let io = |action| move |source| StorageError::io(action, dir, source);
     std::fs::create_dir_all(dir).map_err(io("make"))?;
     let entries = std::fs::read_dir(dir).map_err(io("list"))?;
-    let own = usize::from(there.is_some());
+    let own = usize::from(existing.is_some());
     if entries.count() > own {
         let dir = dir.to_path_buf();
-        return Err(match there {
+        return Err(match existing {
             Some(_) => DemoError::OtherDemo { dir }.into(),
             None => DemoError::NotADemo { dir }.into(),
         });

@@ -57,7 +57,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     fit_teacher(&tokenizer, &layout)?;
     label(&layout)?;
     summarise(&layout)?;
-    say_what_next(&layout);
+    print_next_steps(&layout);
     Ok(())
 }
 
@@ -221,7 +221,7 @@ fn done(stage: &str, path: &Path, what: &str) {
     out!("{stage:<10} {:<24} {what}", path.display());
 }
 
-fn say_what_next(layout: &Layout) {
+fn print_next_steps(layout: &Layout) {
     let labels = layout.labels.display();
     out!();
     out!("To read the labels with any Parquet reader, for example DuckDB:");

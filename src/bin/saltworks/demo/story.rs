@@ -7,7 +7,7 @@ use saltworks::experiment::{ArmResults, Budget, Reach, Results};
 use std::path::Path;
 use std::time::Duration;
 
-pub(super) fn tell(dir: &Path, took: Duration, is_quick: bool) -> Result<()> {
+pub(super) fn print_summary(dir: &Path, took: Duration, is_quick: bool) -> Result<()> {
     let results = read_results(&dir.join("experiment"))?;
     out!();
     out!("After {} s:", took.as_secs());

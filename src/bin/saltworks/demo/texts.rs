@@ -35,7 +35,7 @@ pub(super) fn write(args: &Args, megabytes: u64, corpus: &Path, held_out: &Path)
     if n_text_bytes < MIN_TEXT_BYTES {
         return Err(DemoError::TooLittleText {
             n_bytes: n_text_bytes,
-            least: MIN_TEXT_BYTES,
+            min_bytes: MIN_TEXT_BYTES,
         }
         .into());
     }

@@ -37,14 +37,14 @@ impl Machine {
             memory_limit: cgroup_memory_limit(),
             disk_free: saltworks::storage::free_bytes(&folder),
             disk_path: folder.display().to_string(),
-            cache_free: free_around(&cache),
+            cache_free: free_bytes_near(&cache),
             cache_path: cache.display().to_string(),
         }
     }
 }
 
 /// Free bytes where `dir` is, or would be made.
-fn free_around(dir: &Path) -> Option<u64> {
+fn free_bytes_near(dir: &Path) -> Option<u64> {
     let mut there = dir.ancestors().filter(|dir| dir.is_dir());
     there.find_map(saltworks::storage::free_bytes)
 }

@@ -7,7 +7,7 @@ use crate::progress::show_graph;
 use indicatif::{HumanBytes, HumanCount, HumanDuration};
 use saltworks::config::to_table;
 use saltworks::label::{self, Estimate, LabelConfig, SequenceRange};
-use saltworks::storage::is_there;
+use saltworks::storage::exists;
 use saltworks::train::TrainError;
 use saltworks::train::config::RunConfig;
 use saltworks::train::schedule::LabelDemand;
@@ -98,7 +98,7 @@ fn label_config(
     demand: &LabelDemand,
 ) -> Result<LabelConfig> {
     let mut data = config.data.clone();
-    data.selection = selection_there(data.selection.as_deref());
+    data.selection = existing_selection(data.selection.as_deref());
     data.labels.get_or_insert(UNNAMED_OUTPUT.into());
     let mut below = to_table(&data)?;
     let output = below.remove("labels");
@@ -113,9 +113,9 @@ fn label_config(
 }
 
 /// The run's selection, unless it does not exist yet.
-fn selection_there(path: Option<&Path>) -> Option<PathBuf> {
+fn existing_selection(path: Option<&Path>) -> Option<PathBuf> {
     let path = path?;
-    if is_there(path).unwrap_or_default() {
+    if exists(path).unwrap_or_default() {
         return Some(path.to_path_buf());
     }
     say!(
@@ -128,15 +128,15 @@ fn selection_there(path: Option<&Path>) -> Option<PathBuf> {
 impl Costs {
     fn of(config: &RunConfig, demand: LabelDemand, estimate: &Estimate, n_runs: u64) -> Self {
         let plan = &estimate.plan;
-        let there = plan.n_sequences();
-        let mean_targets = plan.sequences.n_targets as f64 / there as f64;
+        let n_available = plan.n_sequences();
+        let mean_targets = plan.sequences.n_targets as f64 / n_available as f64;
         let tokens_of = |n_sequences: u64| (n_sequences as f64 * mean_targets).round() as u64;
         let n_tokens = tokens_of(demand.n_sequences);
         let n_live = tokens_of(demand.n_seen).saturating_mul(n_runs);
         let n_rows = config.train.micro_batch_size() as u64 * u64::from(plan.sequences.seq_len);
         Costs {
             demand,
-            n_sequences_there: there,
+            n_sequences_there: n_available,
             n_runs,
             n_tokens,
             tokens_per_s: estimate.tokens_per_s,
@@ -216,11 +216,11 @@ impl Costs {
 
     /// Says if there are too few sequences.
     fn shortage(&self) -> Option<String> {
-        let (needed, there) = (self.demand.n_sequences, self.n_sequences_there);
-        (there < needed).then(|| {
+        let (needed, n_available) = (self.demand.n_sequences, self.n_sequences_there);
+        (n_available < needed).then(|| {
             format!(
                 "\nwarning: only {} of the {} sequences exist: use a longer corpus or range, raise data.label_epochs, or lower kd.n_kd",
-                HumanCount(there),
+                HumanCount(n_available),
                 HumanCount(needed)
             )
         })
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_has_labels_beside_the_live_teacher() {
+    fn the_table_compares_labels_with_a_live_teacher() {
         let text = costs(800).render();
         for words in [
             "100 steps of 8 sequences, each seen up to 1 time\n",
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn too_few_sequences_are_warned_of() {
+    fn too_few_sequences_cause_a_warning() {
         let text = costs(500).render();
         assert!(text.contains("only 500 of the 800 sequences"), "{text}");
     }

@@ -22,7 +22,7 @@ pub(crate) fn buckets(comparison: &Comparison<'_>) -> Option<Figure> {
         picture: Picture::of(arms.iter().map(entry).collect(), rows),
         shows: shows(comparison, &sets),
         data: data(comparison, &sets),
-        hides: "How many positions each bucket has, and so its weight in the overall mean. Positions are hard if the \
+        caveats: "How many positions each bucket has, and so its weight in the overall mean. Positions are hard if the \
             teacher found them hard: another teacher's buckets contain different positions."
             .to_owned(),
     })
@@ -55,7 +55,7 @@ fn data(comparison: &Comparison<'_>, sets: &[usize]) -> Data {
 }
 
 fn shows(comparison: &Comparison<'_>, sets: &[usize]) -> String {
-    let borders: Vec<String> = sets
+    let boundaries: Vec<String> = sets
         .iter()
         .map(|&i| &comparison.results.sets[i])
         .filter(|set| set.bucket_borders.len() == 2)
@@ -70,13 +70,13 @@ fn shows(comparison: &Comparison<'_>, sets: &[usize]) -> String {
         }
         false => "from one seed, so without whiskers",
     };
-    let borders = match borders.is_empty() {
+    let boundaries = match boundaries.is_empty() {
         true => String::new(),
-        false => format!(" ({}, nats)", borders.join("; ")),
+        false => format!(" ({}, nats)", boundaries.join("; ")),
     };
     format!(
         "NLL of final models minus the baseline's, over the positions that the teacher finds easy, medium and \
-         hard by its own NLL{borders}. Bars are {bars}. Below zero, an arm is better than the baseline."
+         hard by its own NLL{boundaries}. Bars are {bars}. Below zero, an arm is better than the baseline."
     )
 }
 

@@ -45,7 +45,7 @@ pub(crate) fn curves(
         label: format!("Validation NLL of every arm over {over}"),
         picture: Picture::of(legend(&drawn), vec![vec![panel]]),
         shows: shows(comparison, &drawn, over),
-        hides: hides(comparison, axis),
+        caveats: caveats(comparison, axis),
         data: data(&drawn, axis),
     })
 }
@@ -162,10 +162,10 @@ fn bands(arm: &Drawn<'_>, y: &RangeInclusive<f64>) -> Vec<Shape> {
         .split(|ends| !inside(ends))
         .filter(|part| part.len() > 1);
     let band = |part: &[(Point, Point)]| {
-        let there = part.iter().map(|ends| ends.1);
+        let top = part.iter().map(|ends| ends.1);
         let back = part.iter().rev().map(|ends| ends.0);
         let paint = Paint::Arm(arm.curve.slot);
-        Shape::new(Kind::Area, there.chain(back).collect(), 0.0, paint).opacity(0.16)
+        Shape::new(Kind::Area, top.chain(back).collect(), 0.0, paint).opacity(0.16)
     };
     let has_band = arm.curve.seeds.len() > 1;
     parts.filter(|_| has_band).map(band).collect()
@@ -215,7 +215,7 @@ fn pace(comparison: &Comparison<'_>) -> String {
     }
 }
 
-fn hides(comparison: &Comparison<'_>, axis: XAxis) -> String {
+fn caveats(comparison: &Comparison<'_>, axis: XAxis) -> String {
     let own = match axis {
         XAxis::Step | XAxis::Tokens => {
             "The costs of labelling and of the teacher's own training are not included.".to_owned()

@@ -18,7 +18,7 @@ pub(crate) fn finals(comparison: &Comparison<'_>) -> Option<Figure> {
         shows: "NLL of each final model, one mark per seed, and the mean over seeds as a vertical line; the dashed \
             line is the baseline's mean. Further left is better."
             .to_owned(),
-        hides: "The axis does not start at zero, so compare positions, not lengths. The spread of a few seeds says \
+        caveats: "The axis does not start at zero, so compare positions, not lengths. The spread of a few seeds says \
             little about the next one."
             .to_owned(),
         data: data(comparison),

@@ -43,7 +43,7 @@ pub(crate) fn gap(curves: &[ArmCurve]) -> Option<Figure> {
         shows: format!(
             "Mean validation NLL of an arm minus that of {name} after the same number of steps; below zero the arm is ahead."
         ),
-        hides: "Models here are not decayed until the last steps, where the learning rates fall for all arms alike. \
+        caveats: "Models here are not decayed until the last steps, where the learning rates fall for all arms alike. \
             The mean is over the seeds that both have; their spread is in the figures of the final models."
             .to_owned(),
         data: data(&gaps),

@@ -51,7 +51,7 @@ pub(crate) fn shares(comparison: &Comparison<'_>) -> Option<Figure> {
              the baseline\u{2019}s final NLL; a hollow mark is where an arm\u{2019}s mean reaches the \
              baseline\u{2019}s over the same seeds, interpolated linearly between branches."
         ),
-        hides: "Seeds that an arm has not finished are left out of its line. Steps are not cost: an arm\u{2019}s \
+        caveats: "Seeds that an arm has not finished are left out of its line. Steps are not cost: an arm\u{2019}s \
             labels and teacher are paid for before the first step. The point where the mean crosses need not be the \
             mean of the points where the seeds cross, which is in the table. An arm that is below the line at its \
             first branch crosses it somewhere before that branch."
@@ -72,10 +72,10 @@ fn data(lines: &[Line<'_>]) -> Data {
 }
 
 fn line_of<'a>(comparison: &Comparison<'_>, arm: &'a Arm<'a>) -> Line<'a> {
-    let n_most = arm.data.runs.iter().map(|run| run.branches.len()).max();
+    let n_branches_max = arm.data.runs.iter().map(|run| run.branches.len()).max();
     let whole = arm.data.runs.iter().filter_map(|run| {
         let target = comparison.target(run.seed)?;
-        (Some(run.branches.len()) == n_most).then_some((run, (run.seed, target)))
+        (Some(run.branches.len()) == n_branches_max).then_some((run, (run.seed, target)))
     });
     let (runs, targets): (Vec<&RunResults>, Vec<(u64, f64)>) = whole.unzip();
     let shares = runs.first().map_or(&[][..], |run| run.branches.as_slice());

@@ -30,7 +30,7 @@ pub(crate) fn variance(arms: &[ArmVariance]) -> Option<Figure> {
             learns from labels; means over seeds. A solid line below its dashed one means that soft labels have less variance. \
             Easy, medium and hard are by the teacher\u{2019}s NLL of the position."
             .to_owned(),
-        hides: "A bound on the error: positions of a sequence are correlated, not independent examples, and the bias \
+        caveats: "A bound on the error: positions of a sequence are correlated, not independent examples, and the bias \
             of soft labels, the teacher\u{2019}s distance from the data, is not part of their variance."
             .to_owned(),
         data: data(arms),

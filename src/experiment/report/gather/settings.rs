@@ -70,7 +70,7 @@ fn of_arm(arm: &Arm<'_>, root: &Path) -> BTreeMap<String, String> {
     let labels = of_labels(&label_dirs(&table));
     let leaves = leaves(table).into_iter();
     let mut found: BTreeMap<String, String> =
-        leaves.map(|(key, value)| (key, said(value))).collect();
+        leaves.map(|(key, value)| (key, shown(value))).collect();
     found.extend(labels);
     found.extend(of_engine(arm, root));
     found.retain(|key, _| !OWN_KEYS.contains(&key.as_str()));
@@ -92,7 +92,7 @@ fn of_engine(arm: &Arm<'_>, root: &Path) -> BTreeMap<String, String> {
 }
 
 /// A value as in run.toml.
-fn said(value: Value) -> String {
+fn shown(value: Value) -> String {
     match value {
         Value::String(text) => text,
         Value::Float(number) => format!("{number:?}"),

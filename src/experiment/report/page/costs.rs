@@ -210,7 +210,10 @@ fn branch_row(
     row.push(short(branch.n_tokens as f64));
     row.push(short(branch.flops));
     row.push(duration(branch.seconds));
-    row.push(measured_to(3, Some(branch.seconds / branch.n_steps as f64)));
+    row.push(or_not_measured(
+        3,
+        Some(branch.seconds / branch.n_steps as f64),
+    ));
     row.push(match is_whole {
         true => format!("<code>{}</code>", escape(&run.dir.display().to_string())),
         false => String::new(),
@@ -220,10 +223,10 @@ fn branch_row(
 
 /// A measured value; NaN means not measured.
 fn measured(value: Option<f64>) -> String {
-    measured_to(4, value)
+    or_not_measured(4, value)
 }
 
-fn measured_to(digits: usize, value: Option<f64>) -> String {
+fn or_not_measured(digits: usize, value: Option<f64>) -> String {
     let value = value.filter(|value| value.is_finite());
     or_none(value.map(|value| fixed(value, digits)))
 }

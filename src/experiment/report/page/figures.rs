@@ -3,7 +3,7 @@
 use super::super::compare::{Arm, Comparison, reach_text};
 use super::contents::Contents;
 use crate::experiment::summary::Budget;
-use crate::page::{NONE, Section, arm_name, cells, escape, fixed, or_none, table, upper_first};
+use crate::page::{NONE, Section, arm_name, cells, escape, fixed, or_none, table, uppercase_first};
 
 /// Curves over one axis at a time, chosen by radio buttons, which need no script.
 pub(super) fn curves(contents: &Contents<'_>) -> Option<Section> {
@@ -53,7 +53,7 @@ pub(super) fn section(
 /// When each arm reaches the baseline, by each kind of cost, with and without the teacher.
 fn budgets_table(comparison: &Comparison<'_>) -> String {
     let mut heads = cells(["Arm"]);
-    heads.extend(Budget::ALL.map(|budget| escape(&upper_first(budget.name()))));
+    heads.extend(Budget::ALL.map(|budget| escape(&uppercase_first(budget.name()))));
     heads.push("Seconds per step".to_owned());
     let cell = |arm: &Arm<'_>, budget| {
         let reach = comparison.results.reach(arm.data, budget);

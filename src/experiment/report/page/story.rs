@@ -5,7 +5,7 @@ use super::contents::Contents;
 use crate::experiment::OverSeeds;
 use crate::page::{
     NONE, Section, arm_name, cells, escape, fixed, grouped, paragraph, percent, short, signed,
-    table, tiles, upper_first, value_cell, warnings,
+    table, tiles, uppercase_first, value_cell, warnings,
 };
 
 /// The size of the experiment.
@@ -34,13 +34,13 @@ fn counted(n: u64, name: &str) -> String {
 
 pub(super) fn section(contents: &Contents<'_>) -> Option<Section> {
     let comparison = contents.comparison;
-    let said: Vec<String> = contents
+    let warning_texts: Vec<String> = contents
         .warnings
         .iter()
-        .map(|text| upper_first(text))
+        .map(|text| uppercase_first(text))
         .collect();
     let sentences: String = sentences(comparison).iter().map(|s| paragraph(s)).collect();
-    let body = warnings(&said)
+    let body = warnings(&warning_texts)
         + &tiles(&numbers(comparison))
         + &format!("<div class=\"lead\">{sentences}</div>\n")
         + &headline_table(comparison)
@@ -51,21 +51,21 @@ pub(super) fn section(contents: &Contents<'_>) -> Option<Section> {
 /// The results as sentences.
 fn sentences(comparison: &Comparison<'_>) -> Vec<String> {
     let base = the_baseline(comparison);
-    let mut said = vec![what_was_done(comparison)];
+    let mut sentences = vec![run_summary(comparison)];
     match comparison.baseline().and_then(Arm::nll) {
-        Some(nll) => said.push(best_sentence(comparison, nll)),
-        None => said.push(format!(
+        Some(nll) => sentences.push(best_sentence(comparison, nll)),
+        None => sentences.push(format!(
             "No run of {base} is finished, so nothing can be compared with it yet."
         )),
     }
-    said.extend(reach_sentence(comparison));
+    sentences.extend(reach_sentence(comparison));
     if !comparison.has_spread() {
-        said.push(
+        sentences.push(
             "There is only one seed, so it is unknown how much of a difference is chance."
                 .to_owned(),
         );
     }
-    said
+    sentences
 }
 
 /// The baseline's name in a sentence.
@@ -76,7 +76,7 @@ fn the_baseline(comparison: &Comparison<'_>) -> String {
     }
 }
 
-fn what_was_done(comparison: &Comparison<'_>) -> String {
+fn run_summary(comparison: &Comparison<'_>) -> String {
     let results = comparison.results;
     let tokens = short(results.n_steps as f64 * results.tokens_per_step as f64);
     let n_ways = match results.arms.len() {
@@ -109,7 +109,7 @@ fn best_sentence(comparison: &Comparison<'_>, baseline: &OverSeeds) -> String {
     };
     let ends = format!(
         "{} ends at {}{spread}",
-        upper_first(&base),
+        uppercase_first(&base),
         baseline.text(3)
     );
     match best(comparison) {
@@ -152,8 +152,8 @@ fn reach_sentence(comparison: &Comparison<'_>) -> Option<String> {
     let never = names(&|arm| n_reached(arm) == 0);
     let always = arms.iter().filter(|arm| n_reached(arm) == arm.reach.len());
     let earliest = always.min_by(|a, b| mean_share(a).total_cmp(&mean_share(b)));
-    let mut said = Vec::new();
-    said.extend(earliest.map(|arm| {
+    let mut sentences = Vec::new();
+    sentences.extend(earliest.map(|arm| {
         let after = match comparison.results.is_by_validation() {
             true => "After",
             false => "Decayed after",
@@ -165,16 +165,16 @@ fn reach_sentence(comparison: &Comparison<'_>) -> Option<String> {
         )
     }));
     if !some.is_empty() {
-        said.push(format!("In some seeds only: {}.", some.join(", ")));
+        sentences.push(format!("In some seeds only: {}.", some.join(", ")));
     }
     match (never.is_empty(), never.len() == arms.len()) {
         (true, _) => {}
-        (_, true) => said.push(format!(
+        (_, true) => sentences.push(format!(
             "No arm ever gets as good as {base}\u{2019}s final model."
         )),
-        _ => said.push(format!("Never as good: {}.", never.join(", "))),
+        _ => sentences.push(format!("Never as good: {}.", never.join(", "))),
     }
-    (!said.is_empty()).then(|| said.join(" "))
+    (!sentences.is_empty()).then(|| sentences.join(" "))
 }
 
 fn mean_share(arm: &Arm<'_>) -> f64 {

@@ -42,20 +42,20 @@ fn signals() -> SequenceSignals {
 
 #[test]
 fn equal_signals_agree_and_so_do_those_a_step_of_the_rounding_apart() {
-    let here = signals();
-    assert_eq!(disagreement(&here, &here, &config()), None);
+    let host = signals();
+    assert_eq!(disagreement(&host, &host, &config()), None);
     let mut near = signals();
     near.positions.topk_logprobs_tk[3] *= 1.0 + 1.0 / 32.0;
     near.positions.entropy_t[0] += 5e-4;
     near.positions.target_rank_t[2] += 1;
     *near.positions.sampled_ids.last_mut().unwrap() = VOCAB_SIZE as u32 - 1;
-    assert_ne!(near.positions.sampled_ids, here.positions.sampled_ids);
-    assert_eq!(disagreement(&near, &here, &config()), None);
+    assert_ne!(near.positions.sampled_ids, host.positions.sampled_ids);
+    assert_eq!(disagreement(&near, &host, &config()), None);
 }
 
 #[test]
 fn whatever_is_further_apart_is_named() {
-    let here = signals();
+    let host = signals();
     type Breakage = fn(&mut SequenceSignals);
     let wrong: [(&str, Breakage); 14] = [
         ("target_logprob", |s| {
@@ -85,40 +85,40 @@ fn whatever_is_further_apart_is_named() {
         ("scores", |s| s.scores.mean_entropy += 1.0),
     ];
     for (what, break_it) in wrong {
-        let mut there = here.clone();
-        break_it(&mut there);
-        assert_eq!(disagreement(&there, &here, &config()), Some(what));
+        let mut device = host.clone();
+        break_it(&mut device);
+        assert_eq!(disagreement(&device, &host, &config()), Some(what));
     }
 }
 
 #[test]
 fn a_rank_far_down_may_be_off_by_a_hundredth_of_it_and_one_near_the_top_by_nothing() {
-    let mut here = signals();
-    here.positions.target_rank_t = vec![20_000, 20_000, 20_000, 99];
-    let mut there = here.clone();
-    there.positions.target_rank_t = vec![20_200, 19_800, 20_001, 98];
-    assert_eq!(disagreement(&there, &here, &config()), None);
-    there.positions.target_rank_t[0] = 20_201;
-    let apart = disagreement(&there, &here, &config());
+    let mut host = signals();
+    host.positions.target_rank_t = vec![20_000, 20_000, 20_000, 99];
+    let mut device = host.clone();
+    device.positions.target_rank_t = vec![20_200, 19_800, 20_001, 98];
+    assert_eq!(disagreement(&device, &host, &config()), None);
+    device.positions.target_rank_t[0] = 20_201;
+    let apart = disagreement(&device, &host, &config());
     assert_eq!(apart, Some("target_rank"));
 }
 
 #[test]
-fn ranks_are_held_against_each_other_only_where_the_kept_ids_agree() {
-    let here = signals();
-    let mut there = signals();
-    there.positions.target_rank_t[0] += 5;
-    there.positions.target_rank_t[1] += 5;
-    there.positions.topk_ids_tk.swap(4, 5);
-    assert!(!ranks_are_far(
-        &there.positions,
-        &here.positions,
+fn ranks_are_compared_only_where_the_kept_ids_agree() {
+    let host = signals();
+    let mut device = signals();
+    device.positions.target_rank_t[0] += 5;
+    device.positions.target_rank_t[1] += 5;
+    device.positions.topk_ids_tk.swap(4, 5);
+    assert!(!ranks_differ(
+        &device.positions,
+        &host.positions,
         config().top_k
     ));
-    there.positions.topk_ids_tk.swap(4, 5);
-    assert!(ranks_are_far(
-        &there.positions,
-        &here.positions,
+    device.positions.topk_ids_tk.swap(4, 5);
+    assert!(ranks_differ(
+        &device.positions,
+        &host.positions,
         config().top_k
     ));
 }

@@ -12,7 +12,7 @@ pub(super) const SCORE_TOLERANCE: f64 = 2e-7;
 const TAIL_TOLERANCE: f64 = 1e-6;
 /// Draws whose uniform falls within rounding of a boundary may differ: sums agree to 1e-16 of the
 /// total, so among 1e5 draws none is expected, and one in 1e4 would already be a fault.
-const DRAWS_THAT_MAY_DIFFER: f64 = 1e-4;
+const MAX_DIFFERING_DRAWS: f64 = 1e-4;
 
 fn assert_close(what: &str, got: &[f32], expected: &[f32], tolerance: f64) {
     assert_eq!(got.len(), expected.len(), "{what}");
@@ -96,7 +96,7 @@ fn assert_draws_alike(got: &SequenceSignals, expected: &SequenceSignals) {
     let (a, b) = (drawn(got), drawn(expected));
     assert_eq!(a.len(), b.len());
     let n_different = a.iter().zip(&b).filter(|(a, b)| a != b).count();
-    let allowed = DRAWS_THAT_MAY_DIFFER * a.len() as f64;
+    let allowed = MAX_DIFFERING_DRAWS * a.len() as f64;
     assert!(
         n_different as f64 <= allowed,
         "{n_different} of {} draws differ",

@@ -106,7 +106,7 @@ int emulate(unsigned int dtype, const struct Reduction *reduction, unsigned int 
 
 // Values that Rust has to agree with, in the order of its list.
 const unsigned int LAYOUT[] = {
-    MAX_THREADS, GREATEST_K, SCORE_K, BLOCK, MAX_SUMMED_BLOCKS,
+    MAX_THREADS, MAX_K, SCORE_K, BLOCK, MAX_SUMMED_BLOCKS,
     F32, F16, BF16, NO_DEFECT, NOT_FINITE, ALL_MASKED,
     sizeof(struct Position), sizeof(struct Sums), sizeof(struct Reduction),
 };

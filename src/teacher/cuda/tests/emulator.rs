@@ -141,18 +141,18 @@ pub(super) fn reduce_emulated(
     n_threads: u32,
 ) -> Result<Vec<SequenceSignals>, SignalsError> {
     check_targets(logits, sequences, config)?;
-    let wanted = Wanted::new(config).unwrap();
+    let requested = RequestedOutputs::new(config).unwrap();
     let mut positions = Vec::new();
     write_positions(sequences, logits.width, &mut positions);
     let n_positions = positions.len() / POSITION_WORDS;
-    let layout = OutputLayout::new(&wanted, n_positions);
+    let layout = OutputLayout::new(&requested, n_positions);
     let mut words = vec![u64::MAX; layout.n_words];
     let addresses = Addresses {
         positions: positions.as_ptr() as u64,
-        inv_taus: wanted.inv_taus.as_ptr() as u64,
+        inv_taus: requested.inv_taus.as_ptr() as u64,
         outputs: words.as_mut_ptr() as u64,
     };
-    let reduction = layout.reduction(&wanted, logits, addresses);
+    let reduction = layout.reduction(&requested, logits, addresses);
     launch(logits.dtype, &reduction, n_positions as u32, n_threads);
     read_sequences(&words, &layout, sequences, config)
 }

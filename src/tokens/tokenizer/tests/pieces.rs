@@ -262,7 +262,7 @@ fn merges_over_one_endless_word_are_joined_inside_it() {
         .collect();
     for value in [bytes_without_words(), one_word_with_bytes()] {
         let tokenizer = open(&value).unwrap();
-        assert_eq!(tokenizer.joins, Joins::Tokens);
+        assert_eq!(tokenizer.join_points, JoinPoints::Tokens);
         assert!(!check("one word", &tokenizer, &text));
     }
 }

@@ -82,7 +82,7 @@ fn seed_and_epoch_each_give_another_order() {
 /// Frozen: after a change no checkpoint could resume with its original order. The values come from the first
 /// version of this code, and only claim that nothing changed.
 #[test]
-fn the_order_of_a_seed_stays_what_it_was() {
+fn the_order_of_a_seed_is_golden() {
     let first: Vec<(usize, usize)> = walk(&order_of(&[3; 6], 7, 2), 0)
         .into_iter()
         .take(8)

@@ -272,7 +272,7 @@ fn a_view_that_makes_no_sequence_of_the_tokens_is_refused() {
         &["data.sequence_bos is 23"],
     );
     options.view.sequence_bos = None;
-    options.said.eod = Some(1);
+    options.open_options.eod = Some(1);
     assert_says(TokenSource::open(&options, &ours), &["data.eod is 1"]);
 }
 

@@ -28,7 +28,7 @@ fn the_two_stages_together_see_every_sequence_once() {
         let mut loader = both(&fixture, "tokens", once(labelled_steps, token_steps)).unwrap();
         let coverage = loader.coverage();
         assert_eq!(coverage.tokens_excluded, 5 * labelled_steps);
-        assert_eq!(coverage.tokens_there, n_total - 5 * labelled_steps);
+        assert_eq!(coverage.tokens_available, n_total - 5 * labelled_steps);
         let mut steps = labelled_ids(&mut loader, labelled_steps);
         steps.extend(token_ids(&mut loader, token_steps));
         let seen = sorted(&steps);
@@ -70,7 +70,7 @@ fn nothing_is_left_out_of_another_corpus() {
     let loader = both(&fixture, "other", once(10, 3)).unwrap();
     let n_sequences = fixture.tokens("other").n_available();
     assert_eq!(loader.coverage().tokens_excluded, 0);
-    assert_eq!(loader.coverage().tokens_there, n_sequences);
+    assert_eq!(loader.coverage().tokens_available, n_sequences);
 }
 
 #[test]

@@ -53,7 +53,7 @@ impl Fixture {
     pub(super) fn token_options(&self, name: &str) -> TokenOptions {
         TokenOptions {
             path: self.path(name),
-            said: OpenOptions::default(),
+            open_options: OpenOptions::default(),
             view: view(),
             seed: 5,
         }

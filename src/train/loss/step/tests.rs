@@ -74,7 +74,7 @@ proptest! {
     /// Compared with sorting: the closed positions are the lowest, at most the fraction, and no open one has
     /// the same entropy.
     #[test]
-    fn the_gate_entropy_closes_the_lowest(
+    fn the_gate_entropy_closes_the_lowest_entropies(
         // Few distinct values, so that many are equal.
         entropies in prop::collection::vec(0_u8..20, 1..60),
         fraction in 0.01_f64..0.99,
@@ -94,22 +94,22 @@ proptest! {
 
     /// Compared with sorting: at most the fraction lies below the boundary, which is the next value.
     #[test]
-    fn the_border_of_the_gate_excess_has_its_fraction_below_it(
+    fn the_threshold_of_the_gate_excess_has_its_fraction_below_it(
         excesses in prop::collection::vec(-9_i8..9, 1..60), fraction in 0.01_f64..0.99,
     ) {
         let excesses: Vec<f32> = excesses.into_iter().map(|e| f32::from(e) / 4.0).collect();
-        let least = least_excess(excesses.clone(), fraction).unwrap();
-        let n_below = excesses.iter().filter(|&&excess| excess < least).count();
+        let threshold = least_excess(excesses.clone(), fraction).unwrap();
+        let n_below = excesses.iter().filter(|&&excess| excess < threshold).count();
         let n_cut = (fraction * excesses.len() as f64).floor() as usize;
         prop_assert!(n_below <= n_cut);
         let mut sorted = excesses;
         sorted.sort_unstable_by(f32::total_cmp);
-        prop_assert_eq!(least, sorted[n_cut]);
+        prop_assert_eq!(threshold, sorted[n_cut]);
     }
 }
 
 #[test]
-fn a_border_that_is_no_number_is_none() {
+fn a_threshold_that_is_nan_is_none() {
     assert_eq!(least_excess(vec![], 0.4), None);
     assert_eq!(
         least_excess(vec![f32::NEG_INFINITY, f32::NEG_INFINITY, 1.0], 0.4),

@@ -249,7 +249,7 @@ fn draws_become_their_share_of_all_draws_of_the_position() {
 }
 
 #[test]
-fn the_gate_agreement_hands_the_teachers_nll_of_every_target_to_the_head() {
+fn the_gate_agreement_passes_every_teacher_nll_to_the_head() {
     let gated = KdPolicy {
         gate: Gate::Agreement,
         ..policy(KdLoss::TailBucket)
@@ -263,7 +263,7 @@ fn the_gate_agreement_hands_the_teachers_nll_of_every_target_to_the_head() {
 }
 
 #[test]
-fn the_gate_excess_hands_its_border_to_the_head_and_spares_what_has_no_labels() {
+fn the_gate_excess_passes_its_threshold_to_the_head_and_ignores_unlabelled_positions() {
     let gated = KdPolicy {
         gate: Gate::Excess,
         gate_fraction: 0.4,
@@ -272,13 +272,13 @@ fn the_gate_excess_hands_its_border_to_the_head_and_spares_what_has_no_labels() 
     let examples = [example(&[4, 5], &[0]), labelled()];
     let step = StepKd::new(&gated, 0.0, &examples, false);
     let of = |step| targets_of(&examples, Some(step), false).kd.unwrap();
-    assert_eq!(of(step).gate, None, "the first step has no border");
+    assert_eq!(of(step).gate, None, "the first step has no threshold");
     let got = of(step.with_least_excess(Some(0.5)));
     assert_eq!(got.gate, Some(HeadGate::Excess(0.5)));
     assert_eq!(got.teacher_nll_n, [f32::NEG_INFINITY, 0.25, f32::INFINITY]);
     let open = policy(KdLoss::TailBucket);
     let open = StepKd::new(&open, 0.5, &examples, false).with_least_excess(Some(0.5));
-    assert_eq!(of(open).gate, None, "a border is for its gate alone");
+    assert_eq!(of(open).gate, None, "a threshold is for its gate alone");
     let weighted = KdPolicy {
         gate_excess: GateExcess::Weight,
         ..gated.clone()

@@ -191,10 +191,17 @@ fn rope_turns_as_the_reference_and_its_gradient_turns_back() {
     let table = RopeTable::new(50, &frequencies);
     let reference = |x: &[f64]| rope_reference(x, width, n_heads, dim, 10_000.0, &positions);
     let mut y = x.clone();
-    rope(&mut y, width, n_heads, &table, &positions, Turn::Forward);
+    rope(
+        &mut y,
+        width,
+        n_heads,
+        &table,
+        &positions,
+        Direction::Forward,
+    );
     assert_close(&y, &reference(&wide(&x)), TOLERANCE);
     let mut dx = dy.clone();
-    rope(&mut dx, width, n_heads, &table, &positions, Turn::Back);
+    rope(&mut dx, width, n_heads, &table, &positions, Direction::Back);
     assert_close(
         &dx,
         &differences(&x, |x| dot(&reference(x), &wide(&dy))),

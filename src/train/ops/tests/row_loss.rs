@@ -322,7 +322,7 @@ fn the_gate_agreement_is_open_only_while_the_students_nll_is_above_the_teachers(
 }
 
 #[test]
-fn the_gate_excess_takes_out_what_exceeds_the_teacher_by_less_than_its_border() {
+fn the_gate_excess_cuts_positions_below_its_threshold() {
     let logits: Vec<f32> = numbers(40, 3).iter().map(|x| 4.0 * x).collect();
     let teacher = teacher(&numbers(40, 4));
     let (_, plain) = gradient(&logits, 7, None);

@@ -14,7 +14,7 @@ pub(crate) fn check_file_name(path: &Path) -> Result<(), StorageError> {
 }
 
 /// The directory of `path`, created if necessary.
-pub(crate) fn made_folder_of(path: &Path) -> Result<&Path, StorageError> {
+pub(crate) fn create_parent_dir(path: &Path) -> Result<&Path, StorageError> {
     let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
     let dir = parent.unwrap_or(Path::new("."));
     std::fs::create_dir_all(dir).map_err(|source| StorageError::io("create", dir, source))?;
@@ -27,8 +27,9 @@ pub(crate) fn write_config(dir: &Path, text: &str, is_own: bool) -> Result<(), S
     let path = dir.join("config.json");
     sweep_abandoned(dir, "config.json")?;
     create_if_absent(&path, text.as_bytes())?;
-    let there = std::fs::read(&path).map_err(|source| StorageError::io("read", &path, source))?;
-    if there != text.as_bytes() && !is_own {
+    let existing =
+        std::fs::read(&path).map_err(|source| StorageError::io("read", &path, source))?;
+    if existing != text.as_bytes() && !is_own {
         say!(
             "note: {} already exists and may belong to another model; `saltworks label` reads the maximum sequence length from it",
             path.display()

@@ -6,7 +6,7 @@
 
 /// Compares a text with its tokens, which come in pieces.
 #[derive(Debug, Clone)]
-pub(super) struct Spelled<'t> {
+pub(super) struct SpellingCheck<'t> {
     text: &'t [u8],
     /// Bytes matched so far, if the tokens spell the text itself, or the text after one extra space; `None` once they
     /// differ.
@@ -14,9 +14,9 @@ pub(super) struct Spelled<'t> {
     spaced: Option<usize>,
 }
 
-impl<'t> Spelled<'t> {
+impl<'t> SpellingCheck<'t> {
     pub(super) fn new(text: &'t str) -> Self {
-        Spelled {
+        SpellingCheck {
             text: text.as_bytes(),
             plain: Some(0),
             spaced: Some(0),
@@ -51,11 +51,11 @@ mod tests {
     use super::*;
 
     fn is_whole(text: &str, pieces: &[&str]) -> bool {
-        let mut spelled = Spelled::new(text);
+        let mut spelling_check = SpellingCheck::new(text);
         for piece in pieces {
-            spelled.push_bytes(piece.as_bytes());
+            spelling_check.push_bytes(piece.as_bytes());
         }
-        spelled.is_whole()
+        spelling_check.is_whole()
     }
 
     #[test]
@@ -85,11 +85,11 @@ mod tests {
 
     #[test]
     fn bytes_of_one_character_may_be_of_several_tokens() {
-        let mut spelled = Spelled::new("\u{1f9c2}");
+        let mut spelling_check = SpellingCheck::new("\u{1f9c2}");
         for byte in "\u{1f9c2}".as_bytes() {
-            assert!(!spelled.is_whole());
-            spelled.push_bytes(&[*byte]);
+            assert!(!spelling_check.is_whole());
+            spelling_check.push_bytes(&[*byte]);
         }
-        assert!(spelled.is_whole());
+        assert!(spelling_check.is_whole());
     }
 }

@@ -28,7 +28,7 @@ impl Noise {
 
 /// Why a model cannot be a teacher.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum Misfit {
+pub enum Unsuitable {
     /// Its logits depend on the ids after them.
     #[error(
         "changing the last {n_changed} of {n_ids} ids changed the logits before them by up to {moved_nats:.1e} nats (noise: {noise_nats:.1e}), so it sees the tokens that it should predict, like a masked language model, or its export misreads the attention mask; expected a causal (left-to-right) language model"
@@ -67,13 +67,13 @@ pub enum Misfit {
     },
 }
 
-impl Classified for Misfit {
+impl Classified for Unsuitable {
     fn kind(&self) -> Kind {
         Kind::Usage
     }
 }
 
-impl Misfit {
+impl Unsuitable {
     /// The name under which a plan records that it was overridden.
     pub fn word(&self) -> &'static str {
         match self {
