@@ -18,6 +18,9 @@ for teacher in ${TEACHERS:-half fifth tenth}; do
     saltworks-train run --config "$teacher.toml" --resume
     saltworks label --teacher "$teacher/final/model.onnx" --tokens train --seq-len 256 --top-k 64 --samples 50 \
         --max-sequences 19200 --output "labels-$teacher"
+    for set in reported other; do
+        saltworks label --teacher "$teacher/final/model.onnx" --tokens $set --seq-len 256 --top-k 64 --output "$set-$teacher"
+    done
 done
 
 grid=${EXPERIMENT:-experiment}.toml

@@ -21,13 +21,13 @@ pub(in crate::shards) const INDEX_NAME: &str = "documents.json";
 pub enum DocumentScore {
     /// Sum of the targets' NLL, nats.
     NllSum,
-    /// The same a byte of the text, bits.
+    /// The same per byte of the text, in bits.
     BitsPerByte,
     /// Mean NLL of the targets.
     MeanNll,
     /// Fraction of the targets among the teacher's k best.
     LearnableFraction,
-    /// Mean NLL of those.
+    /// Mean NLL of the targets among the teacher's k best.
     NllLearnableMean,
     /// Mean entropy of the full softmax.
     MeanEntropy,

@@ -26,6 +26,15 @@ impl XAxis {
         }
     }
 
+    /// A value on this axis in words.
+    pub fn place(self, at: f64) -> String {
+        match self {
+            Self::Step => format!("step {at:.0}"),
+            Self::Tokens => format!("{at:.0} tokens"),
+            Self::Seconds => format!("{at:.0} s"),
+        }
+    }
+
     /// A suitable unit for values up to `largest`.
     pub(crate) fn unit(self, largest: f64) -> Unit {
         // A unit is used only from twice its size on, so that ticks are not all below 1.

@@ -16,6 +16,8 @@ pub(super) struct Curves {
     pub(super) ce: Vec<Point>,
     /// Validation NLL, nats per token.
     pub(super) val_nll: Vec<Point>,
+    /// Targets of each validation; of the last, if a resumed run changed it.
+    pub(super) n_validation_targets: u64,
     /// Learning rate.
     pub(super) lr: Vec<Point>,
     /// Fraction of KD.
@@ -74,6 +76,7 @@ fn curves_of(name: String, lines: &[MetricsLine], axis: XAxis) -> Curves {
             MetricsLine::Valid(line) => {
                 let x = on(line.step, line.tokens, line.seconds);
                 curves.val_nll.push((x, line.val_nll));
+                curves.n_validation_targets = line.val_n_targets;
             }
             // A stage begins where the step before it ended.
             MetricsLine::Stage(line) if line.step > 1 => {

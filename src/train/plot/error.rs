@@ -40,6 +40,31 @@ pub enum PlotError {
         /// As given.
         got: usize,
     },
+    /// A teacher's run without a validation.
+    #[error(
+        "the teacher's run {} has no validation NLL: expected a run with [data] validation; leave --teacher out",
+        path.display()
+    )]
+    NoValidation {
+        /// As given.
+        path: PathBuf,
+    },
+    /// A teacher that was validated on other text than a run.
+    #[error(
+        "the teacher's run {} was validated on {teacher_targets} targets, the run {run} on {run_targets}: their NLL \
+         cannot be compared; expected runs with the same [data] validation and eval.sequences",
+        path.display()
+    )]
+    OtherValidation {
+        /// The teacher's run, as given.
+        path: PathBuf,
+        /// The other run.
+        run: String,
+        /// Targets of the teacher's validation.
+        teacher_targets: u64,
+        /// Targets of the run's.
+        run_targets: u64,
+    },
     /// The drawing itself failed.
     #[error("cannot plot {}", path.display())]
     Draw {
@@ -60,9 +85,12 @@ pub enum PlotError {
 impl Classified for PlotError {
     fn kind(&self) -> Kind {
         match self {
-            Self::NoRun { .. } | Self::Empty { .. } | Self::Twice { .. } | Self::Count { .. } => {
-                Kind::Usage
-            }
+            Self::NoRun { .. }
+            | Self::Empty { .. }
+            | Self::Twice { .. }
+            | Self::Count { .. }
+            | Self::NoValidation { .. }
+            | Self::OtherValidation { .. } => Kind::Usage,
             Self::Draw { .. } => Kind::Failed,
             Self::Metrics(error) => error.kind(),
             Self::Storage(error) => error.kind(),

@@ -3,6 +3,7 @@
 use super::axis::XAxis;
 use super::curves::{Curves, read_runs};
 use super::error::PlotError;
+use super::overtaking::{Overtaking, TeacherLevel, first_at_most, overtakings, read_teachers};
 use crate::figure::{
     Axis, Entry, Kind, N_ARM_COLORS, Paint, Panel, Picture, Point, Shape, changes, png, range_of,
     settled, smoothed,
@@ -26,15 +27,19 @@ pub struct PlotOptions {
     pub x: XAxis,
     /// A line above the panels.
     pub title: Option<String>,
+    /// The teachers' own runs, of which only the last validation is drawn.
+    pub teachers: Vec<PathBuf>,
 }
 
 /// What was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Plotted {
     /// The SVG.
     pub svg: PathBuf,
     /// The PNG, 1200 pixels wide.
     pub png: PathBuf,
+    /// Where each run becomes better than each teacher.
+    pub overtakings: Vec<Overtaking>,
 }
 
 /// Draws the metrics of `runs`, directories of `saltworks-train run`, to `output.svg` and `output.png`; an
@@ -42,7 +47,8 @@ pub struct Plotted {
 /// to their latest step.
 ///
 /// # Errors
-/// A directory that is not a run or has no steps yet, by name; damaged metrics; the filesystem's.
+/// A directory that is not a run or has no steps yet, by name; a teacher that was validated on other text; damaged metrics;
+/// the filesystem's.
 pub fn plot_runs(
     runs: &[PathBuf],
     output: &Path,
@@ -54,8 +60,11 @@ pub fn plot_runs(
             got: runs.len(),
         });
     }
-    let picture = picture(&read_runs(runs, options.x)?, options);
+    let runs = read_runs(runs, options.x)?;
+    let teachers = read_teachers(&options.teachers, &runs)?;
+    let picture = picture(&runs, &teachers, options);
     let plotted = Plotted {
+        overtakings: overtakings(&runs, &teachers),
         svg: with_ending(output, "svg"),
         png: with_ending(output, "png"),
     };
@@ -98,8 +107,8 @@ type Quantity = (&'static str, fn(&Curves) -> &[Point], Look);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Look {
     Plain,
-    /// A mark at each point.
-    Marked,
+    /// A mark at each point, and the level of each teacher.
+    Validation,
     /// Smoothed, over the values in a light tone.
     Smoothed,
 }
@@ -113,7 +122,7 @@ const UPPER: [Quantity; 2] = [
     (
         "Validation NLL, nats/token",
         |run| &run.val_nll,
-        Look::Marked,
+        Look::Validation,
     ),
 ];
 /// Quantities with a y axis from zero.
@@ -131,7 +140,7 @@ const LOWER: [Quantity; 3] = [
     ),
 ];
 
-fn picture(runs: &[Curves], options: &PlotOptions) -> Picture {
+fn picture(runs: &[Curves], teachers: &[TeacherLevel], options: &PlotOptions) -> Picture {
     let points = runs
         .iter()
         .flat_map(|run| run.ce.iter().chain(&run.val_nll));
@@ -140,26 +149,59 @@ fn picture(runs: &[Curves], options: &PlotOptions) -> Picture {
     let range = 0.0..=if end > 0.0 { end } else { 1.0 };
     let x = Axis::of(range, options.x.unit(end)).with_grid();
     let upper = UPPER.iter().filter_map(|quantity| {
-        let y = y_range(quantity, runs, end)?;
-        Some(panel(quantity, runs, &x, y, [330.0, 280.0]))
+        let levels = match quantity.2 {
+            Look::Validation => teachers,
+            Look::Plain | Look::Smoothed => &[],
+        };
+        let y = y_range(quantity, runs, levels, end)?;
+        let mut panel = panel(quantity, runs, &x, y, [330.0, 280.0]);
+        panel.shapes.extend(level_shapes(levels, runs, &x));
+        Some(panel)
     });
     let lower = LOWER.iter().filter_map(|quantity| {
-        let top = *y_range(quantity, runs, end)?.end();
+        let top = *y_range(quantity, runs, &[], end)?.end();
         let mut points = runs.iter().flat_map(quantity.1);
         let has_any = points.any(|point| point.1 > 0.0);
         has_any.then(|| panel(quantity, runs, &x, 0.0..=top, [150.0, 150.0]))
     });
     Picture {
         title: options.title.clone(),
-        legend: legend(runs),
+        legend: legend(runs, teachers),
         rows: vec![upper.collect(), lower.collect()],
     }
 }
 
 /// `None` if no run has finite values.
-fn y_range(quantity: &Quantity, runs: &[Curves], end: f64) -> Option<RangeInclusive<f64>> {
+fn y_range(
+    quantity: &Quantity,
+    runs: &[Curves],
+    levels: &[TeacherLevel],
+    end: f64,
+) -> Option<RangeInclusive<f64>> {
     let lines: Vec<Vec<Point>> = runs.iter().map(|run| line(quantity, run)).collect();
-    range_of(settled(lines.iter().map(Vec::as_slice), START * end))
+    let values = settled(lines.iter().map(Vec::as_slice), START * end);
+    range_of(values.iter().copied())?;
+    range_of(
+        values
+            .into_iter()
+            .chain(levels.iter().map(|level| level.val_nll)),
+    )
+}
+
+/// A level line for each teacher, and a circle where a run falls to it.
+fn level_shapes(levels: &[TeacherLevel], runs: &[Curves], x: &Axis) -> Vec<Shape> {
+    let mut shapes = Vec::new();
+    for TeacherLevel { name, val_nll } in levels {
+        let ends = vec![(*x.range.start(), *val_nll), (*x.range.end(), *val_nll)];
+        let tip = format!("{name}, the teacher: validation {val_nll:.3}");
+        shapes.push(Shape::dashes(ends, 1.4, Paint::Ink).tip(tip));
+        for (arm, run) in (1..).zip(runs) {
+            let at = first_at_most(&run.val_nll, *val_nll);
+            let mark = |at| Shape::hollow_mark((at, *val_nll), 7.0, Paint::Arm(arm));
+            shapes.extend(at.map(|at| mark(at).tip(format!("{} overtakes {name}", run.name))));
+        }
+    }
+    shapes
 }
 
 fn panel(
@@ -176,7 +218,7 @@ fn panel(
         lines.push(Shape::line(line(quantity, run), 2.0, paint).tip(&*run.name));
         match look {
             Look::Plain => {}
-            Look::Marked => lines.push(Shape::new(Kind::Mark, points(), 3.6, paint)),
+            Look::Validation => lines.push(Shape::new(Kind::Mark, points(), 3.6, paint)),
             Look::Smoothed => raw.push(Shape::line(points(), 1.0, paint).opacity(0.3)),
         }
         let name = run.name.as_str();
@@ -196,12 +238,12 @@ fn panel(
 fn line(&(_, of, look): &Quantity, run: &Curves) -> Vec<Point> {
     match look {
         Look::Smoothed => smoothed(of(run)),
-        Look::Plain | Look::Marked => of(run).to_vec(),
+        Look::Plain | Look::Validation => of(run).to_vec(),
     }
 }
 
 /// No run is the baseline, so arms begin at 1.
-fn legend(runs: &[Curves]) -> Vec<Entry> {
+fn legend(runs: &[Curves], teachers: &[TeacherLevel]) -> Vec<Entry> {
     let entry = |(arm, run): (usize, &Curves)| {
         let text = match run.val_nll.last() {
             Some((_, nll)) => format!("{}: validation {nll:.3}", run.name),
@@ -210,6 +252,10 @@ fn legend(runs: &[Curves]) -> Vec<Entry> {
         Entry::new(Kind::Line, Paint::Arm(arm), text)
     };
     let mut entries: Vec<Entry> = (1..).zip(runs).map(entry).collect();
+    for TeacherLevel { name, val_nll } in teachers {
+        let text = format!("{name}, the teacher: validation {val_nll:.3}");
+        entries.push(Entry::new(Kind::Dashes, Paint::Ink, text));
+    }
     if runs.iter().any(|run| !run.stage_starts.is_empty()) {
         entries.push(Entry::new(
             Kind::Dashes,

@@ -176,10 +176,76 @@ fn the_x_axis_counts_what_was_asked_for() {
         (XAxis::Seconds, ">minutes<"),
     ] {
         assert!(
-            svg_of(&runs, &PlotOptions { x, title: None }).contains(unit),
+            svg_of(
+                &runs,
+                &PlotOptions {
+                    x,
+                    ..Default::default()
+                }
+            )
+            .contains(unit),
             "{unit}"
         );
     }
+}
+
+#[test]
+fn a_teacher_is_a_level_line_and_each_run_that_falls_to_it_is_marked() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let runs = [
+        write_run(&path("long"), 100, Some(30), true),
+        write_run(&path("short"), 40, None, true),
+    ];
+    // Its last validation, at step 60, is 3.15. `long` has 3.18 at step 50 and the same 3.15 at step 60.
+    let options = PlotOptions {
+        teachers: vec![write_run(&path("teacher"), 60, None, true)],
+        ..Default::default()
+    };
+    let plotted = plot_runs(&runs, &path("curves"), &options).unwrap();
+    let found: Vec<_> = plotted
+        .overtakings
+        .iter()
+        .map(|o| (o.run.as_str(), o.at))
+        .collect();
+    assert_eq!(found, [("long", Some(60.0)), ("short", None)]);
+    let svg = std::fs::read_to_string(plotted.svg).unwrap();
+    assert!(
+        svg.contains("teacher, the teacher: validation 3.150"),
+        "{svg}"
+    );
+    assert!(svg.contains("long overtakes teacher"), "{svg}");
+    assert!(!svg.contains("short overtakes teacher"), "{svg}");
+}
+
+#[test]
+fn a_teacher_that_was_validated_on_other_text_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let runs = [write_run(&path("run"), 20, None, true)];
+    let other = write_run(&path("other"), 20, None, true);
+    let metrics = other.join(METRICS_NAME);
+    let text = std::fs::read_to_string(&metrics).unwrap();
+    std::fs::write(
+        &metrics,
+        text.replace("\"val_n_targets\":9", "\"val_n_targets\":10"),
+    )
+    .unwrap();
+    let never = write_run(&path("never"), 20, None, false);
+    for (teacher, part) in [
+        (other, "other was validated on 10 targets, the run run on 9"),
+        (never, "never has no validation NLL"),
+        (path("absent"), "absent is not a run"),
+    ] {
+        let options = PlotOptions {
+            teachers: vec![teacher],
+            ..Default::default()
+        };
+        let error = plot_runs(&runs, &path("x"), &options).unwrap_err();
+        assert!(error.to_string().contains(part), "{part}: {error}");
+        assert_eq!(error.kind(), Kind::Usage);
+    }
+    assert!(!path("x.svg").exists());
 }
 
 #[test]
