@@ -39,6 +39,20 @@ fn an_output_that_is_a_file_is_refused_by_name() {
 }
 
 #[test]
+fn a_configuration_that_has_no_end_is_refused() {
+    let mut run = saltworks_train();
+    let refused = fail_with(run.args(["run", "--config", "/dev/zero"]), 2);
+    assert!(
+        refused.contains("cannot read the configuration /dev/zero")
+            && refused.contains("larger than 16 MiB"),
+        "{refused}"
+    );
+    let mut run = saltworks_train();
+    let refused = fail_with(run.args(["run", "--config", "/tmp"]), 2);
+    assert!(refused.contains("Is a directory"), "{refused}");
+}
+
+#[test]
 fn a_dry_run_says_what_it_takes_and_writes_nothing() {
     let bench = Bench::new();
     let printed = text(&succeed(bench.run("run").arg("--dry-run")));
