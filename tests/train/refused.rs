@@ -88,7 +88,7 @@ fn a_dry_run_says_where_its_output_is_taken() {
 /// What cannot work, how it is called, and what the message says.
 #[test]
 fn what_cannot_work_is_refused_in_the_first_seconds_and_writes_nothing() {
-    let cases: [(&[&str], i32, &[&str]); 15] = [
+    let cases: [(&[&str], i32, &[&str]); 18] = [
         (&["train.stepz=3"], 2, &["stepz"]),
         (&["train.steps=0"], 2, &["train.steps"]),
         (&["kd.n_kd=40", "train.steps=40", "data.tokens="], 0, &[]),
@@ -105,6 +105,13 @@ fn what_cannot_work_is_refused_in_the_first_seconds_and_writes_nothing() {
         (&["data.labels=nowhere"], 2, &["nowhere"]),
         (&["data.tokens=nowhere"], 2, &["nowhere"]),
         (&["data.validation=nowhere"], 2, &["nowhere"]),
+        (
+            &["kd.mode=salt-ds", "data.selection=nowhere.parquet"],
+            2,
+            &["nowhere.parquet does not exist", "saltworks select"],
+        ),
+        (&["init=nowhere", "model="], 2, &["nowhere"]),
+        (&["branch_from=nowhere"], 2, &["nowhere"]),
         (&["data.tokenizer=nowhere.json"], 2, &["nowhere.json"]),
         (&["model.n_heads=3"], 2, &["model.n_heads"]),
         (&["train.threads=100000"], 2, &["train.threads"]),
