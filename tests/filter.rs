@@ -167,6 +167,9 @@ fn an_output_inside_an_input_is_refused() {
         refused.contains("nowhere.parquet does not exist"),
         "{refused}"
     );
+    let refused = fail_with(&mut place.filter("--output labels"), 2);
+    assert!(refused.contains("labels contains labels"), "{refused}");
+    assert!(!place.path("labels/a.jsonl").exists());
 }
 
 #[test]

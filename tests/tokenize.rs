@@ -185,6 +185,15 @@ fn what_cannot_work_is_said_with_its_remedy() {
         &workplace.tokenize("in.jsonl", &["--text-field", "body"]),
         "--text-field",
     );
+    fs::create_dir(workplace.path("labels")).unwrap();
+    fs::write(workplace.path("labels/plan.json"), "{}").unwrap();
+    let tokenize = "tokenize --input in.jsonl --tokenizer tokenizer.json --output labels";
+    let refused = workplace.run(&tokenize.split(' ').collect::<Vec<_>>());
+    assert_fails_with(&refused, "labels contains labels (plan.json)");
+    assert_eq!(names_in(&workplace.path("labels")), ["plan.json"]);
+    let zero = "tokenize --input in.jsonl --tokenizer /dev/zero --output tokens";
+    let refused = workplace.run(&zero.split(' ').collect::<Vec<_>>());
+    assert_fails_with(&refused, "it is a device");
     fs::write(workplace.path("tokenizer.json"), "{}").unwrap();
     assert_fails_with(&workplace.tokenize("in.jsonl", &[]), "tokenizer.json");
     fs::remove_file(workplace.path("tokenizer.json")).unwrap();

@@ -289,6 +289,23 @@ pub fn list(dir: &Path) -> Result<Vec<Entry>, StorageError> {
     Ok(entries)
 }
 
+/// Names in the directory `dir` that are not `own`, sorted; none if it does not exist. Hidden files and a new volume's
+/// `lost+found` are ignored.
+///
+/// # Errors
+/// Those of [`list`].
+pub fn others_in(dir: &Path, own: impl Fn(&str) -> bool) -> Result<Vec<String>, StorageError> {
+    let entries = match list(dir) {
+        Err(error) if error.is_not_found() => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let names = entries.into_iter().map(|entry| entry.name);
+    let names = names
+        .map(|name| name.to_string_lossy().into_owned())
+        .filter(|name| !name.starts_with('.') && name != "lost+found" && !own(name));
+    Ok(names.collect())
+}
+
 /// Every file below the directory `dir`, at any depth, by its relative path, in order of name.
 ///
 /// # Errors

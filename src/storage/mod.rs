@@ -83,7 +83,7 @@ pub use error::StorageError;
 pub(crate) use fault::{Lacks, fail_nth, fail_nth_read, on_filesystem, without_hard_links};
 pub use files::{
     Identity, check_writable, for_each_block, identity, is_dir, is_file, is_there, list, list_all,
-    make_dirs, metadata, metadata_if_there, open_regular, pinned, read, read_if_there,
+    make_dirs, metadata, metadata_if_there, open_regular, others_in, pinned, read, read_if_there,
     read_many, read_to_string, read_typed, read_up_to, remove_file, remove_if_still, remove_tree,
     scratch_beside,
 };

@@ -39,6 +39,21 @@ fn an_output_that_is_a_file_is_refused_by_name() {
 }
 
 #[test]
+fn an_output_with_files_of_others_is_refused_by_what_is_there() {
+    let bench = Bench::new();
+    std::fs::create_dir(bench.path("home")).unwrap();
+    std::fs::write(bench.path("home/thesis.tex"), "precious").unwrap();
+    for resume in [&[][..], &["--resume"]] {
+        let refused = fail_with(bench.run("home").args(resume), 2);
+        assert!(
+            refused.contains("\"thesis.tex\" and no run") && refused.contains("choose another"),
+            "{refused}"
+        );
+    }
+    assert_eq!(std::fs::read_dir(bench.path("home")).unwrap().count(), 1);
+}
+
+#[test]
 fn a_configuration_that_has_no_end_is_refused() {
     let mut run = saltworks_train();
     let refused = fail_with(run.args(["run", "--config", "/dev/zero"]), 2);

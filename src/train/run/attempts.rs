@@ -17,7 +17,7 @@ use crate::train::TrainError;
 use std::path::{Path, PathBuf};
 
 /// In the store: who has which number.
-const ATTEMPTS: &str = "attempts";
+pub(super) const ATTEMPTS: &str = "attempts";
 /// In the working directory: names of this machine.
 const OWN: &str = ".attempts";
 

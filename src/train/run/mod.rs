@@ -51,6 +51,7 @@ mod variances;
 mod working_copy;
 
 pub use crate::interrupt::Interrupt;
+pub(crate) use directory::is_of_its_start;
 pub use directory::{CONFIG_NAME, Start, run_dir};
 pub use error::RunError;
 pub use identity::{corpus_identity, identity_in_plan, labelled_identity};
