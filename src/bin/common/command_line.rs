@@ -1,18 +1,23 @@
 //! The command line, and the messages if it cannot be parsed.
 
-use super::{print, signals};
+use super::{exit, print, signals};
 use clap::builder::{
     OsStringValueParser, PathBufValueParser, RangedU64ValueParser, StringValueParser,
     TypedValueParser, ValueParser,
 };
 use clap::error::Error;
 use clap::{Arg, Command, Parser};
+use saltworks::error::{Classified, Kind};
 use saltworks::storage::{PlaceError, check_local_place, check_place, plain_place};
 use saltworks::view::printable;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+/// The largest number of threads that may be asked for.
+const MAX_THREADS: usize = 256;
+/// The variable with the number of threads of the pools that are given none.
+const RAYON_THREADS: &str = "RAYON_NUM_THREADS";
 /// Names of values that are paths.
 const PATH_NAMES: [&str; 6] = ["PATH", "FILE", "DIR", "LABELS", "RUN", "EXPERIMENT"];
 /// Suffix of such a name, after a bar, if the value may also be the URL of an object store.
@@ -23,7 +28,37 @@ const URL_NAME: &str = "URL";
 pub(crate) fn parse<Cli: Parser>() -> Result<Cli, ExitCode> {
     signals::report_large_files();
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    try_parse(&arguments).map_err(|error| say(&visible::<Cli>(&arguments, error)))
+    let parsed = try_parse(&arguments).map_err(|error| say(&visible::<Cli>(&arguments, error)))?;
+    match check_rayon(std::env::var(RAYON_THREADS).ok()) {
+        Ok(()) => Ok(parsed),
+        Err(error) => Err(exit::report(Err(error.into()))),
+    }
+}
+
+/// The variable's number of threads is started, whatever it is: the process may then hang or be aborted.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{RAYON_THREADS} is {got}: expected at most {MAX_THREADS}; set a smaller number, or unset it for one thread per core"
+)]
+struct TooManyThreads {
+    got: String,
+}
+
+impl Classified for TooManyThreads {
+    fn kind(&self) -> Kind {
+        Kind::Usage
+    }
+}
+
+/// What is not a number is ignored where it is read.
+fn check_rayon(said: Option<String>) -> Result<(), TooManyThreads> {
+    let digits = |text: &String| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match said.filter(digits) {
+        Some(got) if !got.parse().is_ok_and(|n: usize| n <= MAX_THREADS) => {
+            Err(TooManyThreads { got })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn try_parse<Cli: Parser>(arguments: &[OsString]) -> Result<Cli, Error> {
@@ -59,7 +94,9 @@ fn with_place(argument: Arg) -> Arg {
 
 /// More would only take time to start; 0 is one per core.
 fn n_threads() -> ValueParser {
-    RangedU64ValueParser::<usize>::new().range(0..=256).into()
+    RangedU64ValueParser::<usize>::new()
+        .range(0..=MAX_THREADS as u64)
+        .into()
 }
 
 /// Globs and the like are text, but are paths according to the name of their value.

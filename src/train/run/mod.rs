@@ -65,7 +65,7 @@ pub use step::StepReport;
 pub use validation::ValidationReport;
 
 use crate::train::TrainError;
-use crate::train::config::{LabelDirs, RunConfig};
+use crate::train::config::{LabelDirs, MAX_THREADS, RunConfig};
 use crate::train::data::{Coverage, Loader, LoaderPosition};
 use crate::train::ops::sgemm_peak_flops;
 use directory::{RunDir, open_working_copy};
@@ -75,9 +75,6 @@ use pace::Peak;
 use std::path::PathBuf;
 use trainer::{StartPoint, Trainer};
 use working_copy::WorkingCopy;
-
-/// More threads than any supported machine has cores.
-const MAX_THREADS: usize = 256;
 
 /// Opens all inputs of `config` and computes what the run needs; writes nothing.
 ///
