@@ -100,7 +100,7 @@ pub(crate) use object::{
 pub use object::{set_options, stop_uploads};
 pub use partial::{Partial, Sealed, create_if_absent, replace};
 pub use place::{
-    PlaceError, check_apart, check_local_place, check_place, is_url,
+    PlaceError, check_apart, check_local_place, check_output_place, check_place, is_url,
     plain_place, resolved_path,
 };
 pub use publish::{publish_dir, rename_dir, replace_dir};

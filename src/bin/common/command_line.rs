@@ -8,11 +8,16 @@ use clap::builder::{
 use clap::error::Error;
 use clap::{Arg, Command, Parser};
 use saltworks::error::{Classified, Kind};
-use saltworks::storage::{PlaceError, check_local_place, check_place, plain_place};
+use saltworks::storage::{
+    PlaceError, check_local_place, check_output_place, check_place, plain_place,
+};
 use saltworks::view::printable;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+/// A check of a place.
+type Check = fn(&Path) -> Result<(), PlaceError>;
 
 /// The largest number of threads that may be asked for.
 const MAX_THREADS: usize = 256;
@@ -75,16 +80,16 @@ fn with_places(command: Command) -> Command {
 
 fn with_place(argument: Arg) -> Arg {
     let is_of = |kind: ValueParser| argument.get_value_parser().type_id() == kind.type_id();
-    let may_be_url = may_be_url(&argument);
+    let check = check_of(&argument);
     if is_of(ValueParser::path_buf()) {
         let parser = PathBufValueParser::new();
-        argument.value_parser(parser.try_map(move |path| place(path, may_be_url)))
+        argument.value_parser(parser.try_map(move |path| place(path, check)))
     } else if is_of(ValueParser::string()) && is_called_a_path(&argument) {
         let parser = StringValueParser::new();
-        argument.value_parser(parser.try_map(move |text| place_text(text, may_be_url)))
+        argument.value_parser(parser.try_map(move |text| place_text(text, check)))
     } else if is_of(ValueParser::os_string()) {
         let parser = OsStringValueParser::new();
-        argument.value_parser(parser.try_map(move |name| place_name(name, may_be_url)))
+        argument.value_parser(parser.try_map(move |name| place_name(name, check)))
     } else if argument.get_id() == "threads" && is_of(n_threads()) {
         argument.value_parser(n_threads())
     } else {
@@ -114,26 +119,28 @@ fn value_words(argument: &Arg) -> impl Iterator<Item = &str> {
     names.iter().flat_map(|name| name.as_str().split('|'))
 }
 
-fn check(path: &Path, may_be_url: bool) -> Result<(), PlaceError> {
-    match may_be_url {
-        true => check_place(path),
-        false => check_local_place(path),
+/// What a place of the argument may be.
+fn check_of(argument: &Arg) -> Check {
+    match may_be_url(argument) {
+        false => check_local_place,
+        true if argument.get_id() == "output" => check_output_place,
+        true => check_place,
     }
 }
 
-fn place(path: PathBuf, may_be_url: bool) -> Result<PathBuf, PlaceError> {
-    check(&path, may_be_url).map(|()| plain_place(path))
+fn place(path: PathBuf, check: Check) -> Result<PathBuf, PlaceError> {
+    check(&path).map(|()| plain_place(path))
 }
 
-fn place_text(text: String, may_be_url: bool) -> Result<String, PlaceError> {
-    check(Path::new(&text), may_be_url)?;
+fn place_text(text: String, check: Check) -> Result<String, PlaceError> {
+    check(Path::new(&text))?;
     let plain = plain_place(PathBuf::from(&text));
     Ok(plain.into_os_string().into_string().unwrap_or(text))
 }
 
-fn place_name(name: OsString, may_be_url: bool) -> Result<OsString, PlaceError> {
+fn place_name(name: OsString, check: Check) -> Result<OsString, PlaceError> {
     let path = PathBuf::from(name);
-    place(path, may_be_url).map(PathBuf::into_os_string)
+    place(path, check).map(PathBuf::into_os_string)
 }
 
 /// The message about the same arguments with invisible characters escaped, since clap repeats them
@@ -277,10 +284,10 @@ mod tests {
             n_paths += 1;
             let may_be_url = may_be_url(&argument);
             let places = ["s4://b/x", "file://x", "~/x", "$HOME/x", ""];
-            let stores = if may_be_url {
-                &[][..]
-            } else {
-                &["s3://b/x", "hf://datasets/o/x"][..]
+            let stores = match (may_be_url, id) {
+                (true, "output") => &["hf://datasets/o/x"][..],
+                (true, _) => &[][..],
+                (false, _) => &["s3://b/x", "hf://datasets/o/x"][..],
             };
             for place in stores.iter().chain(&places) {
                 let flag = argument.get_long().map(|long| format!("--{long}"));
