@@ -185,6 +185,10 @@ fn what_cannot_work_is_said_with_its_remedy() {
         &workplace.tokenize("in.jsonl", &["--text-field", "body"]),
         "--text-field",
     );
+    for once in ["-", "/dev/zero"] {
+        let refused = workplace.tokenize(once, &[]);
+        assert_fails_with(&refused, "write the text to a file first");
+    }
     fs::create_dir(workplace.path("labels")).unwrap();
     fs::write(workplace.path("labels/plan.json"), "{}").unwrap();
     let tokenize = "tokenize --input in.jsonl --tokenizer tokenizer.json --output labels";
