@@ -6,7 +6,7 @@ use super::finish::final_dir;
 use super::mirror::Mirror;
 use super::state::SOURCES_NAME;
 use super::working_copy::WorkingCopy;
-use crate::storage::{self, StorageError, is_file, is_there, make_dirs, working_dir};
+use crate::storage::{self, StorageError, is_file, is_there, is_url, make_dirs, working_dir};
 use crate::train::TrainError;
 use crate::train::checkpoint::{Checkpoint, CheckpointStore};
 use crate::train::config::RunConfig;
@@ -86,6 +86,10 @@ pub(super) fn open_working_copy(
     start: Start,
     note: &dyn Fn(&str),
 ) -> Result<Option<WorkingCopy>, TrainError> {
+    // Before the store is looked at, which another process may be writing to meanwhile.
+    if start == Start::Latest && is_url(output) {
+        refuse_others(output)?;
+    }
     let Some(copy) = WorkingCopy::open(output)? else {
         return Ok(None);
     };
@@ -95,11 +99,7 @@ pub(super) fn open_working_copy(
             copy.clear()?;
             None
         }
-        Start::Latest => {
-            refuse_others(output)?;
-            copy.fetch(None)?
-        }
-        Start::LatestInGrid => copy.fetch(None)?,
+        Start::Latest | Start::LatestInGrid => copy.fetch(None)?,
         Start::At(step) => copy.fetch(Some(step))?,
     };
     copied.iter().for_each(|text| note(text));
