@@ -304,6 +304,22 @@ fn threads_of_a_configuration_file_have_the_same_limit() {
     );
 }
 
+#[test]
+fn a_variable_that_asks_for_too_many_threads_is_refused_by_name() {
+    let inputs = Inputs::new(500);
+    for value in ["100000", "18446744073709551616"] {
+        let mut doctor = saltworks();
+        let printed = fail_with(doctor.arg("doctor").env("RAYON_NUM_THREADS", value), USAGE);
+        let said = format!("RAYON_NUM_THREADS is {value}: expected at most 256");
+        assert!(printed.contains(&said), "{printed}");
+    }
+    for value in ["0", "2", "many", ""] {
+        let mut label = inputs.label("labels");
+        label.arg("--dry-run");
+        succeed(label.env("RAYON_NUM_THREADS", value));
+    }
+}
+
 /// Everything that could act on a terminal, or make one name look like another.
 const HOSTILE: &str =
     "a\u{1b}[2J\u{1b}]0;t\u{7}\nerror: b\r\u{8}\u{9b}1m\u{202e}gpj\u{2066}\u{200f}\u{61c}";

@@ -523,6 +523,15 @@ fn what_cannot_work_is_refused_before_the_first_step() {
         let refused = fail_with(bench.compare().args([flag, value]), 2);
         assert!(refused.contains(value), "{refused}");
     }
+    std::fs::create_dir(bench.path("out")).unwrap();
+    std::fs::write(bench.path("out/thesis.tex"), "").unwrap();
+    let refused = fail_with(&mut bench.compare(), 2);
+    assert!(
+        refused.contains("\"thesis.tex\" and no results"),
+        "{refused}"
+    );
+    assert_eq!(std::fs::read_dir(bench.path("out")).unwrap().count(), 1);
+    std::fs::remove_dir_all(bench.path("out")).unwrap();
     let report = "[report]\nheld_out = \"/nowhere\"\n\n[[sets]]";
     let no_report = Bench::new().with("[[sets]]", report);
     let refused = fail_with(&mut no_report.compare(), 2);

@@ -161,6 +161,15 @@ fn an_output_inside_an_input_is_refused() {
     let missing = "filter --input corpus --corpus nowhere --selection documents.parquet --output k";
     let refused = fail_with(&mut place.command(missing), 2);
     assert!(refused.contains("has no corpus.json"), "{refused}");
+    let missing = "filter --input corpus --corpus tokens --selection nowhere.parquet --output k";
+    let refused = fail_with(&mut place.command(missing), 2);
+    assert!(
+        refused.contains("nowhere.parquet does not exist"),
+        "{refused}"
+    );
+    let refused = fail_with(&mut place.filter("--output labels"), 2);
+    assert!(refused.contains("labels contains labels"), "{refused}");
+    assert!(!place.path("labels/a.jsonl").exists());
 }
 
 #[test]

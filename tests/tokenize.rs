@@ -185,6 +185,19 @@ fn what_cannot_work_is_said_with_its_remedy() {
         &workspace.tokenize("in.jsonl", &["--text-field", "body"]),
         "--text-field",
     );
+    for once in ["-", "/dev/zero"] {
+        let refused = workspace.tokenize(once, &[]);
+        assert_fails_with(&refused, "write the text to a file first");
+    }
+    fs::create_dir(workspace.path("labels")).unwrap();
+    fs::write(workspace.path("labels/plan.json"), "{}").unwrap();
+    let tokenize = "tokenize --input in.jsonl --tokenizer tokenizer.json --output labels";
+    let refused = workspace.run(&tokenize.split(' ').collect::<Vec<_>>());
+    assert_fails_with(&refused, "labels contains labels (plan.json)");
+    assert_eq!(names_in(&workspace.path("labels")), ["plan.json"]);
+    let zero = "tokenize --input in.jsonl --tokenizer /dev/zero --output tokens";
+    let refused = workspace.run(&zero.split(' ').collect::<Vec<_>>());
+    assert_fails_with(&refused, "it is a device");
     fs::write(workspace.path("tokenizer.json"), "{}").unwrap();
     assert_fails_with(&workspace.tokenize("in.jsonl", &[]), "tokenizer.json");
     fs::remove_file(workspace.path("tokenizer.json")).unwrap();

@@ -6,7 +6,7 @@ use crate::decoder_file::WeightsPlace;
 use crate::onnx::decoder::{DecoderModel, GRAPH_VERSION, GraphOptions};
 use crate::pretrained::{CONFIG_JSON, Checkpoint};
 use crate::storage::{
-    FileHash, Lock, StorageError, checked_json, create_if_absent, fingerprint_of, free_bytes,
+    self, FileHash, Lock, StorageError, checked_json, create_if_absent, fingerprint_of, free_bytes,
     from_checked_json, hash_file, host, publish_dir, remove_tree, replace_dir, try_lock_dir,
 };
 use serde::{Deserialize, Serialize};
@@ -102,7 +102,7 @@ fn entry_name<'a>(
 
 /// The entry, if every file matches its hash. This reads all of it.
 fn whole_entry(entry: &Path) -> Option<CachedGraph> {
-    let bytes = std::fs::read(entry.join(ENTRY)).ok()?;
+    let bytes = storage::read(&entry.join(ENTRY)).ok()?;
     let recorded = from_checked_json::<Entry>(&bytes).ok()?;
     let is_whole = |file: &EntryFile| {
         let path = entry.join(&file.name);

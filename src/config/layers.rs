@@ -4,7 +4,7 @@ use super::error::ConfigFileError;
 use super::missing::{NO_FILE, lacks};
 use super::overrides::Override;
 use super::paths::{begin_at, place_elsewhere};
-use crate::storage;
+use crate::storage::{self, StorageError};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
@@ -48,13 +48,10 @@ impl Layers {
         let Some(path) = path else {
             return Self::of_text("", Path::new(NO_FILE), overrides);
         };
-        let text = match storage::is_url(path) {
-            true => storage::read_to_string(path)?,
-            false => std::fs::read_to_string(path).map_err(|source| ConfigFileError::Read {
-                path: path.into(),
-                source,
-            })?,
-        };
+        let text = storage::read_typed(path).map_err(|error| match error {
+            StorageError::Io { path, source, .. } => ConfigFileError::Read { path, source },
+            error => error.into(),
+        })?;
         let is_beside =
             path.is_file() && !text.trim_start().starts_with(RECORDED_WITH_RELATIVE_PATHS);
         let dir = path.parent().filter(|_| is_beside);
@@ -169,6 +166,7 @@ mod tests {
     use super::*;
     use crate::storage::testing::memory_store;
     use serde::Deserialize;
+    use std::io::ErrorKind;
 
     #[derive(Debug, PartialEq, Deserialize, JsonSchema)]
     struct Options {
@@ -188,6 +186,8 @@ mod tests {
         };
         assert_eq!(layers.into_options::<Options>().unwrap(), expected);
         let error = Layers::read(Some(&path.with_file_name("none.toml")), &[]).unwrap_err();
-        assert!(matches!(error, ConfigFileError::Storage(error) if error.is_not_found()));
+        assert!(
+            matches!(error, ConfigFileError::Read { source, .. } if source.kind() == ErrorKind::NotFound)
+        );
     }
 }

@@ -3,7 +3,8 @@
 use super::error::ConfigFileError;
 use super::write::to_table;
 use crate::storage::{
-    PlaceError, check_local_place, check_place, is_url, pinned, plain_place, resolved_path,
+    PlaceError, check_local_place, check_output_place, check_place, is_url, pinned, plain_place,
+    resolved_path,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -34,6 +35,9 @@ pub const PATH_KEYS: [&str; 16] = [
 
 /// Those of them that are files of this machine: what is written and locked, or loaded as a library.
 const LOCAL_KEYS: [&str; 5] = ["base", "branch_from", "ort_lib", "run", "teacher_cache"];
+
+/// That of them that is written, and may be at a URL.
+const OUTPUT_KEY: &str = "output";
 
 /// Whether the value of a dotted key is a path.
 pub fn is_path_key(key: &str) -> bool {
@@ -106,9 +110,10 @@ pub(super) fn place_elsewhere(table: &mut Table) -> Option<(String, PlaceError)>
         // A key that an arm sets to "" is removed.
         let may_be_empty = !is_path_key(key) || key.split('.').any(|part| part == "set");
         if found.is_none() && !(text.is_empty() && may_be_empty) {
-            let check = match LOCAL_KEYS.contains(&last_of(key)) {
-                true => check_local_place,
-                false => check_place,
+            let check = match last_of(key) {
+                OUTPUT_KEY => check_output_place,
+                local if LOCAL_KEYS.contains(&local) => check_local_place,
+                _ => check_place,
             };
             let error = check(Path::new(text)).err();
             found = error.map(|error| (key.to_owned(), error));
@@ -213,6 +218,7 @@ mod tests {
             found("branch_from = \"s3://b/r\"").as_deref(),
             Some("branch_from")
         );
+        assert_eq!(found("output = \"hf://a/b\"").as_deref(), Some("output"));
         assert_eq!(
             found("[data]\ntokens = \"\"").as_deref(),
             Some("data.tokens")

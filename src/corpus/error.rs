@@ -29,6 +29,15 @@ pub enum CorpusError {
         /// What it does match, in words; may be empty.
         left_out: String,
     },
+    /// A named input that can be read only once, or has no end.
+    #[error(
+        "{} is not a file: expected one, since inputs are read more than once (a pipe or the standard input is not); write the text to a file first, and give that",
+        input_name(path)
+    )]
+    NotAFile {
+        /// As typed; `-` stands for the standard input.
+        path: PathBuf,
+    },
     /// A pattern that is not a valid glob.
     #[error("`{pattern}` is not a valid glob: {reason}")]
     BadPattern {
@@ -277,6 +286,14 @@ pub enum CorpusError {
     },
 }
 
+/// `-` is explained.
+fn input_name(path: &Path) -> String {
+    match path.as_os_str() == "-" {
+        true => "- (the standard input)".to_owned(),
+        false => shown(path),
+    }
+}
+
 /// What to do about a file that is not readable Parquet.
 fn parquet_remedy(source: &::parquet::errors::ParquetError) -> &'static str {
     match source.to_string().contains("encrypt") {
@@ -320,6 +337,7 @@ impl Classified for CorpusError {
             CorpusError::Storage(error) => error.kind(),
             CorpusError::Interrupted => Kind::Interrupted,
             CorpusError::NoMatch { .. }
+            | CorpusError::NotAFile { .. }
             | CorpusError::BadPattern { .. }
             | CorpusError::SymlinkLoop { .. }
             | CorpusError::UnknownFormat { .. }

@@ -76,7 +76,13 @@ impl Finder {
             Some(found) if found.kind == FoundKind::Directory => {
                 self.walk(path, &mut Vec::new())?;
             }
+            Some(found) if found.kind == FoundKind::Other => {
+                return Err(CorpusError::NotAFile { path: path.into() });
+            }
             Some(found) => return self.take_named(path, found),
+            None if pattern == "-" => {
+                return Err(CorpusError::NotAFile { path: path.into() });
+            }
             None => self.expand_glob(pattern)?,
         }
         if self.n_met == n_before {

@@ -41,6 +41,7 @@ mod cost;
 mod error;
 mod grid;
 mod json;
+mod output;
 mod pace;
 pub mod report;
 mod results;

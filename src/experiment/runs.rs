@@ -7,6 +7,7 @@
 use super::collect::write_results;
 use super::cost::TRAINING_FLOPS;
 use super::error::ExperimentError;
+use super::output::check_output;
 use super::sets::is_a_grid;
 use super::{ArmResults, BranchResults, EvalSet, RESULTS_VERSION, Results, RunResults, SetScore};
 use crate::storage::is_url;
@@ -156,6 +157,7 @@ pub fn write_runs(config: &RunsConfig) -> Result<Results, ExperimentError> {
         config.output.display(),
         "choose another one",
     )?;
+    check_output(&config.output)?;
     write_results(&config.output, &results)?;
     Ok(results)
 }

@@ -4,6 +4,7 @@ use super::arm::{Arm, ArmFacts};
 use super::config::{ArmConfig, ExperimentConfig};
 use super::error::ExperimentError;
 use super::grid::{Cell, RunPlan};
+use super::output::check_output;
 use super::pace::GridSnapshot;
 use super::results::TeacherCost;
 use super::scores::{ModelScores, is_scored};
@@ -66,6 +67,7 @@ impl Experiment {
     pub fn open(config: ExperimentConfig, filter: &RunFilter) -> Result<Self, ExperimentError> {
         let arms = open_arms(&config, filter)?;
         check_others(&config, &arms)?;
+        check_output(&config.output)?;
         config.report.check()?;
         let known = read_sets(&config.output)?;
         let open = |set| OpenedSet::open(set, &arms, &known);

@@ -186,6 +186,12 @@ pub enum FilterError {
         /// The file.
         path: PathBuf,
     },
+    /// An output directory that holds labels.
+    #[error("{} contains labels (plan.json), whose files would be mixed with the documents: choose another --output", dir.display())]
+    OutputOfLabels {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// A finished file that was changed.
     #[error(
         "{} was changed since it was written: it has {got} bytes, expected {expected}; remove it, and run the same command again",

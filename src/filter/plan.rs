@@ -77,6 +77,10 @@ impl Records {
             check_same(output, &existing, plan)?;
             return Ok(records);
         }
+        if storage::is_file(&output.join("plan.json"))? {
+            let dir = output.to_path_buf();
+            return Err(FilterError::OutputOfLabels { dir });
+        }
         for name in &plan.outputs {
             let path = output.join(name);
             if storage::exists(&path)? {

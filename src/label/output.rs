@@ -2,7 +2,7 @@
 
 use super::error::LabelError;
 use super::options::LabelConfig;
-use crate::storage::{self, StorageError, resolved_path};
+use crate::storage::{self, resolved_path};
 use std::path::Path;
 
 /// Files in a label directory that may exist before its plan.
@@ -20,7 +20,8 @@ pub(super) fn check_output(config: &LabelConfig) -> Result<(), LabelError> {
     }
     // Checked before the teacher is opened, which takes long.
     storage::check_writable(output)?;
-    match others_in(output)?.first() {
+    let others = storage::others_in(output, |name| FILES_BEFORE_PLAN.contains(&name))?;
+    match others.first() {
         // Checked after the listing, as a task that began at the same moment may be writing its first files.
         Some(_) if storage::exists(&output.join("plan.json"))? => Ok(()),
         Some(name) => Err(refused(
@@ -56,18 +57,4 @@ fn check_apart_from_inputs(config: &LabelConfig) -> Result<(), LabelError> {
         return Err(refused(&config.output, "which is where --teacher is"));
     }
     Ok(())
-}
-
-/// Other files in `dir` than label's own, sorted; hidden files and a new volume's `lost+found` are ignored.
-fn others_in(dir: &Path) -> Result<Vec<String>, StorageError> {
-    let entries = match storage::list(dir) {
-        Err(error) if error.is_not_found() => return Ok(Vec::new()),
-        entries => entries?,
-    };
-    let names = entries.into_iter().map(|entry| entry.name);
-    let names = names
-        .map(|name| name.to_string_lossy().into_owned())
-        .filter(|name| !name.starts_with('.') && name != "lost+found")
-        .filter(|name| !FILES_BEFORE_PLAN.contains(&name.as_str()));
-    Ok(names.collect())
 }

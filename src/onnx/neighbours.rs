@@ -3,6 +3,9 @@
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
+/// Bytes of the largest configuration that is read.
+const MAX_JSON_BYTES: u64 = 16 << 20;
+
 /// Facts from the files next to a model; all are optional, and the graph takes precedence.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(super) struct Neighbours {
@@ -48,7 +51,12 @@ fn folders(model: &Path) -> Vec<PathBuf> {
 }
 
 fn read_json(path: &Path) -> Option<Value> {
-    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+    // Opening a pipe would wait for a writer.
+    let is_ours = path
+        .metadata()
+        .is_ok_and(|found| found.is_file() && found.len() <= MAX_JSON_BYTES);
+    let bytes = is_ours.then(|| std::fs::read(path).ok())??;
+    serde_json::from_slice(&bytes).ok()
 }
 
 impl Neighbours {

@@ -8,7 +8,7 @@ use std::path::Path;
 /// First bytes of a Git LFS pointer.
 const LFS: &[u8] = b"version https://git-lfs.";
 
-/// Refuses anything under the name of a model's file that is not one: a directory, a dangling symbolic link, an
+/// Refuses anything under the name of a model's file that is not one: a directory, a pipe, a device, a dangling symbolic link, an
 /// empty file, a Git LFS pointer. A missing file is not an error here.
 ///
 /// # Errors
@@ -27,6 +27,10 @@ pub fn check_usable_file(path: &Path) -> Result<(), PretrainedError> {
     };
     if metadata.is_dir() {
         return refuse("a directory".to_owned(), "give the model's own file");
+    }
+    if !metadata.is_file() {
+        let remedy = "write its contents to a file first";
+        return refuse("a pipe or a device".to_owned(), remedy);
     }
     if metadata.len() == 0 {
         return refuse("an empty file".to_owned(), "copy or download it again");

@@ -2,6 +2,7 @@
 
 use super::PretrainedError;
 use super::file::check_usable_file;
+use crate::storage;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,8 +43,7 @@ impl<'de> Deserialize<'de> for Pairs {
 /// The index's map from tensor to file.
 pub(super) fn weight_map(index: &Path) -> Result<BTreeMap<String, String>, PretrainedError> {
     check_usable_file(index)?;
-    let bytes =
-        std::fs::read(index).map_err(|source| PretrainedError::io("read", index, source))?;
+    let bytes = storage::read(index)?;
     let refuse = |got: String| PretrainedError::Config {
         path: index.to_owned(),
         key: "weight_map".to_owned(),

@@ -6,6 +6,7 @@
 use super::PretrainedError;
 use super::file::check_usable_file;
 use super::harmless::is_harmless;
+use crate::storage;
 use serde_json::{Map, Value};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -19,7 +20,7 @@ const CORRECT: &str = "correct the configuration";
 /// A file that cannot be read, or contains something else.
 pub fn read_object(path: &Path) -> Result<Map<String, Value>, PretrainedError> {
     check_usable_file(path)?;
-    let bytes = std::fs::read(path).map_err(|source| PretrainedError::io("read", path, source))?;
+    let bytes = storage::read(path)?;
     serde_json::from_slice(&bytes).map_err(|error| PretrainedError::NotJson {
         path: path.to_owned(),
         reason: error.to_string(),

@@ -75,6 +75,12 @@ pub enum ShardsError {
         /// What is missing.
         state: String,
     },
+    /// A selection that is not there.
+    #[error("{} does not exist: expected a selection, as `saltworks select` writes it; check the path", path.display())]
+    NoSelection {
+        /// The file.
+        path: PathBuf,
+    },
     /// A selection that cannot be decoded.
     #[error("{} cannot be read as Parquet: write the selection again", path.display())]
     SelectionParquet {
@@ -449,6 +455,7 @@ impl Classified for ShardsError {
             | ShardsError::UnfinishedSegment { .. }
             | ShardsError::NoSuchShard { .. }
             | ShardsError::NotFinalized { .. }
+            | ShardsError::NoSelection { .. }
             | ShardsError::SelectionOfOthers { .. }
             | ShardsError::SelectionOfOtherCorpus { .. }
             | ShardsError::NoDocuments { .. }

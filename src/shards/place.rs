@@ -70,6 +70,17 @@ fn label_dir_of(path: &Path) -> Option<PathBuf> {
     dirs.into_iter().find(has_plan).map(Path::to_path_buf)
 }
 
+/// Opens a selection of sequences or documents.
+///
+/// # Errors
+/// [`ShardsError::NoSelection`]; a file that cannot be opened.
+pub(super) fn open_selection(path: &Path) -> Result<Source, ShardsError> {
+    Source::open(path).map_err(|error| match error.is_not_found() {
+        true => ShardsError::NoSelection { path: path.into() },
+        false => error.into(),
+    })
+}
+
 /// The error of a directory that has no plan.
 pub(super) fn no_plan(dir: &Path) -> ShardsError {
     let found = match storage::list(dir) {

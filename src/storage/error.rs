@@ -141,12 +141,13 @@ impl StorageError {
 }
 
 impl Classified for StorageError {
-    // Reading something that is not a file, or is in no directory, will fail again on the next try.
+    // Reading something that is not a file, is in no directory, or is no file of its kind by its size, will fail again
+    // on the next try.
     fn kind(&self) -> Kind {
-        use io::ErrorKind::{InvalidInput, IsADirectory, NotADirectory};
+        use io::ErrorKind::{FileTooLarge, InvalidInput, IsADirectory, NotADirectory};
         match self {
             StorageError::Io { action, source, .. } => match (*action, source.kind()) {
-                ("read", NotADirectory | IsADirectory | InvalidInput) => Kind::Usage,
+                ("read", NotADirectory | IsADirectory | InvalidInput | FileTooLarge) => Kind::Usage,
                 _ => Kind::Failed,
             },
             StorageError::NoSpace { .. } | StorageError::Full { .. } => Kind::Failed,

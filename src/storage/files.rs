@@ -9,10 +9,17 @@ use super::{StorageError, fault};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 /// Bytes that [`for_each_block`] holds at a time.
 const BLOCK_BYTES: usize = 1 << 20;
+
+/// Bytes of the largest file that [`read`] accepts: above the manifest of millions of shards.
+const MAX_WHOLE_BYTES: u64 = 1 << 30;
+
+/// Bytes of the largest file that [`read_typed`] accepts: far above what people write.
+const MAX_TYPED_BYTES: u64 = 16 << 20;
 
 /// What is at `path`.
 ///
@@ -93,15 +100,17 @@ pub fn is_file(path: &Path) -> Result<bool, StorageError> {
     Ok(metadata_if_exists(path)?.is_some_and(|found| !found.is_dir))
 }
 
-/// The whole file.
+/// The whole file, of at most 1 GiB.
 ///
 /// # Errors
-/// [`StorageError`] with the path; if nothing is there, `is_not_found` is true.
+/// [`StorageError`] with the path; if nothing is there, `is_not_found` is true. A device; a larger file.
 pub fn read(path: &Path) -> Result<Vec<u8>, StorageError> {
     match locate(&hub::local(path)?)? {
-        Location::Object(url) => object::get(&url),
-        Location::Local(local) => fault::check_read()
-            .and_then(|()| std::fs::read(local))
+        Location::Object(url) => {
+            let bytes = object::get_up_to(&url, MAX_WHOLE_BYTES)?;
+            bytes.ok_or_else(|| StorageError::io("read", path, too_large(MAX_WHOLE_BYTES)))
+        }
+        Location::Local(local) => read_local(local, MAX_WHOLE_BYTES)
             .map_err(|source| StorageError::io("read", path, source)),
     }
 }
@@ -123,24 +132,75 @@ pub fn read_if_exists(path: &Path) -> Result<Option<Vec<u8>>, StorageError> {
 /// # Errors
 /// Those of [`read`]; a larger file.
 pub fn read_up_to(path: &Path, max_bytes: u64) -> Result<Option<Vec<u8>>, StorageError> {
-    let too_large = || {
-        let source = io::Error::other("far too large for a file of its kind");
-        StorageError::io("read", path, source)
-    };
     match locate(&hub::local(path)?)? {
         // The response for the object gives its size.
         Location::Object(url) => match object::get_up_to(&url, max_bytes) {
             Ok(Some(bytes)) => Ok(Some(bytes)),
-            Ok(None) => Err(too_large()),
+            Ok(None) => Err(StorageError::io("read", path, too_large(max_bytes))),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         },
-        Location::Local(_) => match metadata_if_exists(path)? {
-            None => Ok(None),
-            Some(found) if found.n_bytes > max_bytes => Err(too_large()),
-            Some(_) => read_if_exists(path),
+        Location::Local(local) => match read_local(local, max_bytes) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(source) => Err(StorageError::io("read", path, source)),
         },
     }
+}
+
+/// A text that a person wrote, such as a configuration, of at most 16 MiB. It may come through a pipe, such as the
+/// shell's `<(...)`, or from a terminal.
+///
+/// # Errors
+/// [`StorageError`] with the path; if nothing is there, `is_not_found` is true. More text, or text that is not UTF-8.
+pub fn read_typed(path: &Path) -> Result<String, StorageError> {
+    let io = |source| StorageError::io("read", path, source);
+    let bytes = match locate(&hub::local(path)?)? {
+        Location::Object(url) => object::get_up_to(&url, MAX_TYPED_BYTES)?
+            .ok_or_else(|| io(too_large(MAX_TYPED_BYTES)))?,
+        Location::Local(local) => fault::check_read()
+            .and_then(|()| File::open(local))
+            .and_then(|file| read_to_end(file, MAX_TYPED_BYTES))
+            .map_err(io)?,
+    };
+    into_text(path, bytes)
+}
+
+fn read_local(local: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
+    fault::check_read()?;
+    let found = std::fs::metadata(local)?;
+    if found.is_file() || found.is_dir() || found.file_type().is_fifo() {
+        return read_to_end(File::open(local)?, max_bytes);
+    }
+    let reason = "it is a device, expected a file: write its contents to a file first";
+    Err(io::Error::new(io::ErrorKind::InvalidInput, reason))
+}
+
+/// The rest of `file`, of which no more is held than `max_bytes` bytes: a device may have no end, and a file may grow.
+fn read_to_end(file: File, max_bytes: u64) -> io::Result<Vec<u8>> {
+    let found = file.metadata()?;
+    let size = if found.is_file() { found.len() } else { 0 };
+    if size > max_bytes {
+        return Err(too_large(max_bytes));
+    }
+    let mut bytes = Vec::with_capacity(size as usize);
+    file.take(max_bytes.saturating_add(1))
+        .read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > max_bytes {
+        true => Err(too_large(max_bytes)),
+        false => Ok(bytes),
+    }
+}
+
+fn too_large(max_bytes: u64) -> io::Error {
+    let most = match max_bytes >> 20 {
+        0 => format!("{max_bytes} bytes"),
+        mib => format!("{mib} MiB"),
+    };
+    let reason = format!(
+        "it is larger than {most}, the most that such a file may have: check that it is the right one"
+    );
+    io::Error::new(io::ErrorKind::FileTooLarge, reason)
 }
 
 /// Like [`read_up_to`], for many files, in order; in a store, with many requests at a time.
@@ -187,7 +247,7 @@ pub fn for_each_block(
         Location::Object(url) => return object::for_each_block(&url, work).map(drop),
         Location::Local(local) => local,
     };
-    let mut file = File::open(local).map_err(io)?;
+    let mut file = open_regular(local).map_err(io)?;
     let mut block = vec![0; BLOCK_BYTES];
     loop {
         let n = fault::check_read().and_then(|()| file.read(&mut block));
@@ -203,7 +263,11 @@ pub fn for_each_block(
 /// # Errors
 /// Those of [`read`]; text that is not UTF-8.
 pub fn read_to_string(path: &Path) -> Result<String, StorageError> {
-    String::from_utf8(read(path)?).map_err(|error| {
+    into_text(path, read(path)?)
+}
+
+fn into_text(path: &Path, bytes: Vec<u8>) -> Result<String, StorageError> {
+    String::from_utf8(bytes).map_err(|error| {
         let source = io::Error::new(io::ErrorKind::InvalidData, error);
         StorageError::io("read", path, source)
     })
@@ -226,6 +290,23 @@ pub fn list(dir: &Path) -> Result<Vec<Entry>, StorageError> {
     };
     entries.sort_unstable();
     Ok(entries)
+}
+
+/// Names in the directory `dir` that are not `own`, sorted; none if it does not exist. Hidden files and a new volume's
+/// `lost+found` are ignored.
+///
+/// # Errors
+/// Those of [`list`].
+pub fn others_in(dir: &Path, own: impl Fn(&str) -> bool) -> Result<Vec<String>, StorageError> {
+    let entries = match list(dir) {
+        Err(error) if error.is_not_found() => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let names = entries.into_iter().map(|entry| entry.name);
+    let names = names
+        .map(|name| name.to_string_lossy().into_owned())
+        .filter(|name| !name.starts_with('.') && name != "lost+found" && !own(name));
+    Ok(names.collect())
 }
 
 /// Every file below the directory `dir`, at any depth, by its relative path, in order of name.

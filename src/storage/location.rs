@@ -2,7 +2,7 @@
 
 use super::StorageError;
 use super::object::ObjectUrl;
-use super::place::{check_local_place, check_place, file_url_path, is_url, split_scheme};
+use super::place::{check_output_place, check_place, file_url_path, is_url, split_scheme};
 use std::path::Path;
 
 /// Where a path leads.
@@ -29,7 +29,7 @@ pub(super) fn locate(path: &Path) -> Result<Location<'_>, StorageError> {
     match ObjectUrl::parse(path)? {
         Some(url) => Ok(Location::Object(url)),
         // Readers have already resolved it to the local file.
-        None if is_url(path) => Err(check_local_place(path).err().map_or_else(
+        None if is_url(path) => Err(check_output_place(path).err().map_or_else(
             || StorageError::io("use", path, std::io::ErrorKind::Unsupported.into()),
             Into::into,
         )),

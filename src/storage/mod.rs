@@ -83,8 +83,9 @@ pub use error::StorageError;
 pub(crate) use fault::{Unsupported, fail_nth, fail_nth_read, on_filesystem, without_hard_links};
 pub use files::{
     Identity, check_writable, exists, for_each_block, identity, is_dir, is_file, list, list_all,
-    make_dirs, metadata, metadata_if_exists, open_regular, pinned, read, read_if_exists, read_many,
-    read_to_string, read_up_to, remove_file, remove_if_unchanged, remove_tree, scratch_beside,
+    make_dirs, metadata, metadata_if_exists, open_regular, others_in, pinned, read, read_if_exists,
+    read_many, read_to_string, read_typed, read_up_to, remove_file, remove_if_unchanged,
+    remove_tree, scratch_beside,
 };
 pub use globs::{GlobError, glob, is_glob};
 pub use hash::{FileHash, fingerprint_of, hash_file, sampled_blake3};
@@ -99,7 +100,8 @@ pub(crate) use object::{
 pub use object::{set_options, stop_uploads};
 pub use partial::{Partial, Sealed, create_if_absent, replace};
 pub use place::{
-    PlaceError, check_apart, check_local_place, check_place, is_url, plain_place, resolved_path,
+    PlaceError, check_apart, check_local_place, check_output_place, check_place, is_url,
+    plain_place, resolved_path,
 };
 pub use publish::{publish_dir, rename_dir, replace_dir};
 pub use published::Publish;

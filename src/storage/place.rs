@@ -44,6 +44,24 @@ pub fn check_place(path: &Path) -> Result<(), PlaceError> {
     )
 }
 
+/// Like [`check_place`], for what is written: the Hugging Face hub, which can only be read, is refused.
+///
+/// # Errors
+/// Those of [`check_place`]; a URL of the hub.
+pub fn check_output_place(path: &Path) -> Result<(), PlaceError> {
+    if (is_url(path) && !is_hub(path)) || file_url_path(path).is_some() {
+        return Ok(());
+    }
+    let expected = "a local path, or a URL of s3://, gs://, az:// or file:///";
+    check(path, expected).map_err(|error| match is_hub(path) {
+        true => PlaceError {
+            remedy: "what is there can only be read; write to a directory, and upload that, for example with `hf upload`".to_owned(),
+            ..error
+        },
+        false => error,
+    })
+}
+
 /// Like [`check_place`], for what is read and written only on this machine: every store is refused.
 ///
 /// # Errors
@@ -59,6 +77,11 @@ pub fn check_local_place(path: &Path) -> Result<(), PlaceError> {
 pub fn is_url(path: &Path) -> bool {
     let text = path.to_str().and_then(split_scheme);
     text.is_some_and(|(scheme, _)| is_store_scheme(scheme))
+}
+
+fn is_hub(path: &Path) -> bool {
+    let text = path.to_str().and_then(split_scheme);
+    text.is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case(HUB_SCHEME))
 }
 
 /// Of an object store, or of the Hugging Face hub.
@@ -239,6 +262,32 @@ mod tests {
         assert!(refused_hub.contains("hf download"), "{refused_hub}");
         assert!(refused("https://a.b/c.parquet").contains("download it first"));
         assert!(refused("file://data/x").contains("plain path"));
+    }
+
+    #[test]
+    fn only_what_can_be_written_is_offered_for_an_output() {
+        let check = |text: &str| check_output_place(Path::new(text)).map_err(|e| e.to_string());
+        for place in ["s3://b/x", "AZ://b/x", "file:///x", "labels"] {
+            assert_eq!(check(place), Ok(()), "{place}");
+        }
+        for place in [
+            "s4://b/x",
+            "hdfs://b/x",
+            "hf://datasets/a/b",
+            "HF://a/b",
+            "~/x",
+        ] {
+            let message = check(place).unwrap_err();
+            assert!(
+                message.contains("s3://, gs://, az:// or file:///, got"),
+                "{message}"
+            );
+        }
+        assert!(
+            check("hf://datasets/a/b")
+                .unwrap_err()
+                .contains("can only be read")
+        );
     }
 
     #[test]

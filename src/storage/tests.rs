@@ -407,6 +407,7 @@ fn a_pipe_is_refused_where_a_file_is_read_here_and_there() {
         Source::open(&path).err(),
         hash_file(&path).err(),
         sampled_blake3(&path).err(),
+        for_each_block(&path, |_| Ok(())).err(),
     ];
     for error in errors {
         let error = error.unwrap();
@@ -417,6 +418,48 @@ fn a_pipe_is_refused_where_a_file_is_read_here_and_there() {
         let source = std::error::Error::source(&error).unwrap().to_string();
         assert!(source.contains("a pipe or a device"), "{source}");
     }
+}
+
+/// A device has no end, and a file that is read whole is in memory.
+#[test]
+fn of_what_is_read_whole_no_more_is_read_than_a_file_of_its_kind_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run.toml");
+    std::fs::write(&path, "steps = 7").unwrap();
+    assert_eq!(read_typed(&path).unwrap(), "steps = 7");
+    assert_eq!(read_up_to(&path, 9).unwrap().unwrap(), b"steps = 7");
+    assert_eq!(read_up_to(&dir.path().join("none"), 9).unwrap(), None);
+    let huge = dir.path().join("huge.toml");
+    let sized = std::fs::File::create(&huge).and_then(|file| file.set_len(2 << 30));
+    sized.unwrap();
+    for (error, words) in [
+        (
+            read_typed(Path::new("/dev/zero")).err(),
+            "larger than 16 MiB",
+        ),
+        (read_typed(&huge).err(), "larger than 16 MiB"),
+        (read(&huge).err(), "larger than 1024 MiB"),
+        (read(Path::new("/dev/zero")).err(), "it is a device"),
+        (read_up_to(&path, 8).err(), "larger than 8 bytes"),
+    ] {
+        let error = error.unwrap();
+        assert_eq!(
+            crate::error::Classified::kind(&error),
+            crate::error::Kind::Usage
+        );
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(source.contains(words), "{source}");
+    }
+}
+
+#[test]
+fn a_text_that_a_person_wrote_may_come_through_a_pipe() {
+    use std::os::fd::AsRawFd;
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(b"steps = 7").unwrap();
+    drop(writer);
+    let path = format!("/dev/fd/{}", reader.as_raw_fd());
+    assert_eq!(read_typed(Path::new(&path)).unwrap(), "steps = 7");
 }
 
 #[test]

@@ -22,6 +22,9 @@ use std::path::{Path, PathBuf};
 /// The files of a corpus directory, in the order in which they are removed.
 const OUTPUTS: [&str; 4] = [CORPUS_JSON, DOCUMENTS, "tokens.idx", "tokens.bin"];
 
+/// Files by which directories of other kinds are recognised.
+const FOREIGN: [(&str, &str); 2] = [("plan.json", "labels"), ("metrics.jsonl", "a training run")];
+
 /// The ids around every document, and whether an existing corpus may be replaced.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WriterSettings {
@@ -243,8 +246,14 @@ fn is_unfinished(dir: &Path) -> Result<bool, TokensError> {
     Ok(!existing.is_empty() && !existing.contains(&CORPUS_JSON))
 }
 
-/// Refuses a finished corpus unless it may be overwritten.
+/// Refuses a finished corpus unless it may be overwritten, and a directory of another kind.
 fn check_free(dir: &Path, overwrite: bool) -> Result<(), TokensError> {
+    for (name, what) in FOREIGN {
+        if storage::is_file(&dir.join(name))? {
+            let dir = dir.to_path_buf();
+            return Err(TokensError::OutputOfOthers { dir, what, name });
+        }
+    }
     let path = dir.join(CORPUS_JSON);
     if !overwrite && storage::exists(&path)? {
         return Err(TokensError::OutputExists { path });

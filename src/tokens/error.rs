@@ -325,6 +325,16 @@ pub enum TokensError {
         /// The file that is in the way.
         path: PathBuf,
     },
+    /// An output directory of another kind.
+    #[error("{} contains {what} ({name}): tokens need a directory of their own; choose another --output", dir.display())]
+    OutputOfOthers {
+        /// The directory.
+        dir: PathBuf,
+        /// What it holds.
+        what: &'static str,
+        /// The file that tells.
+        name: &'static str,
+    },
     /// An output directory that another process writes to.
     #[error("another process is writing a corpus to {}: wait until it ends, or choose another --output", dir.display())]
     OutputInUse {
@@ -413,6 +423,7 @@ impl Classified for TokensError {
             | TokensError::PositionWithoutEod
             | TokensError::NotACorpus { .. }
             | TokensError::OutputExists { .. }
+            | TokensError::OutputOfOthers { .. }
             | TokensError::OutputIsDirectory { .. }
             | TokensError::VocabTooLarge { .. }
             | TokensError::ZeroSeqLen => Kind::Usage,

@@ -25,6 +25,8 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 const COLUMN: &str = "input_ids";
+/// Columns in which trainers tell where the documents packed into a row begin.
+const PACKING: [&str; 4] = ["position_ids", "seq_lengths", "seq_lens", "cu_seqlens"];
 const MAGIC: &[u8] = b"PAR1";
 /// Target number of ids per batch of rows.
 const BATCH_TOKENS: u64 = 1 << 20;
@@ -69,6 +71,7 @@ pub(super) fn open_parquet(paths: &[PathBuf]) -> Result<ListColumn, TokensError>
     }
     let mut unpacked = unpacker.finish(&paths[0])?;
     unpacked.notes.extend(note);
+    unpacked.notes.extend(note_of_packing(&paths[0])?);
     Ok(unpacked)
 }
 
@@ -153,6 +156,19 @@ fn columns_of_all(paths: &[PathBuf]) -> Result<Columns, TokensError> {
         }
     }
     Ok(first.unwrap_or_default())
+}
+
+/// A note where rows may be several documents each.
+fn note_of_packing(path: &Path) -> Result<Option<String>, TokensError> {
+    let (_, builder) = open(path)?;
+    let mut columns = PACKING.into_iter();
+    let found = columns.find(|name| builder.schema().fields().find(name).is_some());
+    Ok(found.map(|column| {
+        format!(
+            "{} has the column `{column}`, which is ignored: every row is read as one document; if several documents were packed into a row, the model sees across their borders: write one document a row to keep them apart",
+            path.display()
+        )
+    }))
 }
 
 fn rule(paths: &[PathBuf], columns: &Columns) -> Result<(Rule, Option<String>), TokensError> {

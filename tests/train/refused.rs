@@ -39,6 +39,35 @@ fn an_output_that_is_a_file_is_refused_by_name() {
 }
 
 #[test]
+fn an_output_with_files_of_others_is_refused_by_what_is_there() {
+    let bench = Bench::new();
+    std::fs::create_dir(bench.path("home")).unwrap();
+    std::fs::write(bench.path("home/thesis.tex"), "precious").unwrap();
+    for resume in [&[][..], &["--resume"]] {
+        let refused = fail_with(bench.run("home").args(resume), 2);
+        assert!(
+            refused.contains("\"thesis.tex\" and no run") && refused.contains("choose another"),
+            "{refused}"
+        );
+    }
+    assert_eq!(std::fs::read_dir(bench.path("home")).unwrap().count(), 1);
+}
+
+#[test]
+fn a_configuration_that_has_no_end_is_refused() {
+    let mut run = saltworks_train();
+    let refused = fail_with(run.args(["run", "--config", "/dev/zero"]), 2);
+    assert!(
+        refused.contains("cannot read the configuration /dev/zero")
+            && refused.contains("larger than 16 MiB"),
+        "{refused}"
+    );
+    let mut run = saltworks_train();
+    let refused = fail_with(run.args(["run", "--config", "/tmp"]), 2);
+    assert!(refused.contains("Is a directory"), "{refused}");
+}
+
+#[test]
 fn a_dry_run_says_what_it_takes_and_writes_nothing() {
     let bench = Bench::new();
     let printed = text(&succeed(bench.run("run").arg("--dry-run")));
@@ -74,7 +103,7 @@ fn a_dry_run_says_where_its_output_is_taken() {
 /// What cannot work, how it is called, and what the message says.
 #[test]
 fn what_cannot_work_is_refused_in_the_first_seconds_and_writes_nothing() {
-    let cases: [(&[&str], i32, &[&str]); 15] = [
+    let cases: [(&[&str], i32, &[&str]); 18] = [
         (&["train.stepz=3"], 2, &["stepz"]),
         (&["train.steps=0"], 2, &["train.steps"]),
         (&["kd.n_kd=40", "train.steps=40", "data.tokens="], 0, &[]),
@@ -91,6 +120,13 @@ fn what_cannot_work_is_refused_in_the_first_seconds_and_writes_nothing() {
         (&["data.labels=nowhere"], 2, &["nowhere"]),
         (&["data.tokens=nowhere"], 2, &["nowhere"]),
         (&["data.validation=nowhere"], 2, &["nowhere"]),
+        (
+            &["kd.mode=salt-ds", "data.selection=nowhere.parquet"],
+            2,
+            &["nowhere.parquet does not exist", "saltworks select"],
+        ),
+        (&["init=nowhere", "model="], 2, &["nowhere"]),
+        (&["branch_from=nowhere"], 2, &["nowhere"]),
         (&["data.tokenizer=nowhere.json"], 2, &["nowhere.json"]),
         (&["model.n_heads=3"], 2, &["model.n_heads"]),
         (&["train.threads=100000"], 2, &["train.threads"]),

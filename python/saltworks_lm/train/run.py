@@ -129,11 +129,11 @@ def _first_step(checkpoints: Checkpoints, start: Start, world: World) -> int | N
     steps, run = checkpoints.steps(), checkpoints.directory.parent
     if start.step is not None:
         return start.step
-    if start.resume:
-        return steps[-1] if steps else None
+    if start.resume and steps:
+        return steps[-1]
     if steps:
         raise ConfigError.of("output", "a directory without checkpoints", f"{run} (step-{steps[-1]})", "add --resume")
-    if (run / "final").exists():
+    if (run / "final").exists() and not start.resume:
         raise ConfigError.of("output", "a directory without a trained model", run, "choose another one")
     if world.is_first:
         _check_output_directory(run)
@@ -144,6 +144,14 @@ def _check_output_directory(run: Path) -> None:
     for name, what in (("corpus.json", "a token corpus"), ("plan.json", "labels"), ("model.safetensors", "a model")):
         if (run / name).exists():
             raise ConfigError.of("output", "a directory of its own", f"{run}, which contains {what}", "choose another")
+    if (run / "config.toml").exists() or (run / "final").exists():
+        return
+    names = sorted(path.name for path in run.iterdir() if not path.name.startswith("."))
+    own = ("attempts", "checkpoints", "invocations.jsonl", "lost+found", "metrics.jsonl", "sources.json", "torch.json")
+    others = [name for name in names if name not in own and not name.endswith((".toml", ".log", ".out", ".err"))]
+    if others:
+        expected = "a directory for the run only: new, empty, or with the run in it"
+        raise ConfigError.of("output", expected, f"{run}, which contains {others[0]!r} and no run", "choose another")
 
 
 class Trainer:

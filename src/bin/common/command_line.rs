@@ -1,18 +1,28 @@
 //! The command line, and the messages if it cannot be parsed.
 
-use super::{print, signals};
+use super::{exit, print, signals};
 use clap::builder::{
     OsStringValueParser, PathBufValueParser, RangedU64ValueParser, StringValueParser,
     TypedValueParser, ValueParser,
 };
 use clap::error::Error;
 use clap::{Arg, Command, Parser};
-use saltworks::storage::{PlaceError, check_local_place, check_place, plain_place};
+use saltworks::error::{Classified, Kind};
+use saltworks::storage::{
+    PlaceError, check_local_place, check_output_place, check_place, plain_place,
+};
 use saltworks::view::printable;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+/// A check of a place.
+type Check = fn(&Path) -> Result<(), PlaceError>;
+
+/// The largest number of threads that may be asked for.
+const MAX_THREADS: usize = 256;
+/// The variable with the number of threads of the pools that are given none.
+const RAYON_THREADS: &str = "RAYON_NUM_THREADS";
 /// Names of values that are paths.
 const PATH_NAMES: [&str; 6] = ["PATH", "FILE", "DIR", "LABELS", "RUN", "EXPERIMENT"];
 /// Suffix of such a name, after a bar, if the value may also be the URL of an object store.
@@ -23,7 +33,37 @@ const URL_NAME: &str = "URL";
 pub(crate) fn parse<Cli: Parser>() -> Result<Cli, ExitCode> {
     signals::report_large_files();
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    try_parse(&arguments).map_err(|error| say(&visible::<Cli>(&arguments, error)))
+    let parsed = try_parse(&arguments).map_err(|error| say(&visible::<Cli>(&arguments, error)))?;
+    match check_rayon(std::env::var(RAYON_THREADS).ok()) {
+        Ok(()) => Ok(parsed),
+        Err(error) => Err(exit::report(Err(error.into()))),
+    }
+}
+
+/// The variable's number of threads is started, whatever it is: the process may then hang or be aborted.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{RAYON_THREADS} is {got}: expected at most {MAX_THREADS}; set a smaller number, or unset it for one thread per core"
+)]
+struct TooManyThreads {
+    got: String,
+}
+
+impl Classified for TooManyThreads {
+    fn kind(&self) -> Kind {
+        Kind::Usage
+    }
+}
+
+/// What is not a number is ignored where it is read.
+fn check_rayon(said: Option<String>) -> Result<(), TooManyThreads> {
+    let digits = |text: &String| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match said.filter(digits) {
+        Some(got) if !got.parse().is_ok_and(|n: usize| n <= MAX_THREADS) => {
+            Err(TooManyThreads { got })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn try_parse<Cli: Parser>(arguments: &[OsString]) -> Result<Cli, Error> {
@@ -40,16 +80,16 @@ fn with_places(command: Command) -> Command {
 
 fn with_place(argument: Arg) -> Arg {
     let is_of = |kind: ValueParser| argument.get_value_parser().type_id() == kind.type_id();
-    let may_be_url = may_be_url(&argument);
+    let check = check_of(&argument);
     if is_of(ValueParser::path_buf()) {
         let parser = PathBufValueParser::new();
-        argument.value_parser(parser.try_map(move |path| place(path, may_be_url)))
+        argument.value_parser(parser.try_map(move |path| place(path, check)))
     } else if is_of(ValueParser::string()) && is_named_like_path(&argument) {
         let parser = StringValueParser::new();
-        argument.value_parser(parser.try_map(move |text| place_text(text, may_be_url)))
+        argument.value_parser(parser.try_map(move |text| place_text(text, check)))
     } else if is_of(ValueParser::os_string()) {
         let parser = OsStringValueParser::new();
-        argument.value_parser(parser.try_map(move |name| place_name(name, may_be_url)))
+        argument.value_parser(parser.try_map(move |name| place_name(name, check)))
     } else if argument.get_id() == "threads" && is_of(n_threads()) {
         argument.value_parser(n_threads())
     } else {
@@ -59,7 +99,9 @@ fn with_place(argument: Arg) -> Arg {
 
 /// More would only take time to start; 0 is one per core.
 fn n_threads() -> ValueParser {
-    RangedU64ValueParser::<usize>::new().range(0..=256).into()
+    RangedU64ValueParser::<usize>::new()
+        .range(0..=MAX_THREADS as u64)
+        .into()
 }
 
 /// Globs and the like are text, but are paths according to the name of their value.
@@ -77,26 +119,28 @@ fn value_words(argument: &Arg) -> impl Iterator<Item = &str> {
     names.iter().flat_map(|name| name.as_str().split('|'))
 }
 
-fn check(path: &Path, may_be_url: bool) -> Result<(), PlaceError> {
-    match may_be_url {
-        true => check_place(path),
-        false => check_local_place(path),
+/// What a place of the argument may be.
+fn check_of(argument: &Arg) -> Check {
+    match may_be_url(argument) {
+        false => check_local_place,
+        true if argument.get_id() == "output" => check_output_place,
+        true => check_place,
     }
 }
 
-fn place(path: PathBuf, may_be_url: bool) -> Result<PathBuf, PlaceError> {
-    check(&path, may_be_url).map(|()| plain_place(path))
+fn place(path: PathBuf, check: Check) -> Result<PathBuf, PlaceError> {
+    check(&path).map(|()| plain_place(path))
 }
 
-fn place_text(text: String, may_be_url: bool) -> Result<String, PlaceError> {
-    check(Path::new(&text), may_be_url)?;
+fn place_text(text: String, check: Check) -> Result<String, PlaceError> {
+    check(Path::new(&text))?;
     let plain = plain_place(PathBuf::from(&text));
     Ok(plain.into_os_string().into_string().unwrap_or(text))
 }
 
-fn place_name(name: OsString, may_be_url: bool) -> Result<OsString, PlaceError> {
+fn place_name(name: OsString, check: Check) -> Result<OsString, PlaceError> {
     let path = PathBuf::from(name);
-    place(path, may_be_url).map(PathBuf::into_os_string)
+    place(path, check).map(PathBuf::into_os_string)
 }
 
 /// The message about the same arguments with invisible characters escaped, since clap repeats them
@@ -241,10 +285,10 @@ mod tests {
             n_paths += 1;
             let may_be_url = may_be_url(&argument);
             let places = ["s4://b/x", "file://x", "~/x", "$HOME/x", ""];
-            let stores = if may_be_url {
-                &[][..]
-            } else {
-                &["s3://b/x", "hf://datasets/o/x"][..]
+            let stores = match (may_be_url, id) {
+                (true, "output") => &["hf://datasets/o/x"][..],
+                (true, _) => &[][..],
+                (false, _) => &["s3://b/x", "hf://datasets/o/x"][..],
             };
             for place in stores.iter().chain(&places) {
                 let flag = argument.get_long().map(|long| format!("--{long}"));

@@ -1,7 +1,7 @@
 //! Files written next to an ONNX model.
 
 use super::print::say;
-use saltworks::storage::{StorageError, create_if_absent, sweep_abandoned};
+use saltworks::storage::{self, StorageError, create_if_absent, sweep_abandoned};
 use std::path::Path;
 
 /// Refuses an output that is a directory or whose name ends like one.
@@ -27,8 +27,7 @@ pub(crate) fn write_config(dir: &Path, text: &str, is_own: bool) -> Result<(), S
     let path = dir.join("config.json");
     sweep_abandoned(dir, "config.json")?;
     create_if_absent(&path, text.as_bytes())?;
-    let existing =
-        std::fs::read(&path).map_err(|source| StorageError::io("read", &path, source))?;
+    let existing = storage::read(&path)?;
     if existing != text.as_bytes() && !is_own {
         say!(
             "note: {} already exists and may belong to another model; `saltworks label` reads the maximum sequence length from it",

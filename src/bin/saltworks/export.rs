@@ -11,7 +11,7 @@ use saltworks::decoder_file::{WeightsPlace, data_path};
 use saltworks::error::{Classified, Kind};
 use saltworks::onnx::decoder::{Dialect, GraphOptions, WeightFormat};
 use saltworks::pretrained::{Checkpoint, local_checkpoint};
-use saltworks::storage::{StorageError, create_if_absent, replace, resolved_path};
+use saltworks::storage::{self, create_if_absent, replace, resolved_path};
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
@@ -147,8 +147,7 @@ fn write_neighbours(checkpoint: &Checkpoint, dir: &Path, overwrite: bool) -> Res
     let is_own = resolved_path(dir) == resolved_path(&checkpoint.dir);
     write_config(dir, &config_json(&checkpoint.spec), is_own)?;
     if let Some(tokenizer) = &checkpoint.tokenizer {
-        let bytes = std::fs::read(tokenizer)
-            .map_err(|source| StorageError::io("read", tokenizer, source))?;
+        let bytes = storage::read(tokenizer)?;
         write_tokenizer(&dir.join("tokenizer.json"), &bytes, overwrite)?;
     }
     Ok(())
@@ -156,7 +155,7 @@ fn write_neighbours(checkpoint: &Checkpoint, dir: &Path, overwrite: bool) -> Res
 
 fn write_tokenizer(path: &Path, bytes: &[u8], overwrite: bool) -> Result<()> {
     create_if_absent(path, bytes)?;
-    let existing = std::fs::read(path).map_err(|source| StorageError::io("read", path, source))?;
+    let existing = storage::read(path)?;
     match existing == bytes {
         true => Ok(()),
         false if overwrite => Ok(replace(path, bytes)?),

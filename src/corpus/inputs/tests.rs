@@ -185,3 +185,24 @@ fn irregular_files_are_counted_and_never_block() {
     let found = expand(&[dir.path()]).unwrap();
     assert_eq!((found.paths.len(), found.left_out.notes().len()), (1, 1));
 }
+
+#[test]
+fn what_can_be_read_only_once_is_refused_where_it_is_named() {
+    let dir = tree(&["a.jsonl"]);
+    let pipe = dir.path().join("p.jsonl");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    for path in [&*pipe, Path::new("/dev/zero"), Path::new("-")] {
+        let error = expand(&[path]).unwrap_err();
+        assert_eq!(error.kind(), crate::error::Kind::Usage);
+        let said = error.to_string();
+        assert!(
+            said.contains(&shown_pattern(path.as_os_str()))
+                && said.contains("write the text to a file first"),
+            "{said}"
+        );
+    }
+    // Its name is reached by a directory before it.
+    fs::write(dir.path().join("-"), "text").unwrap();
+    assert!(expand(&[&dir.path().join("-")]).is_ok());
+}

@@ -3,8 +3,7 @@
 use super::error::ReportError;
 use crate::experiment::RESULTS_NAME;
 use crate::experiment::results::{RESULTS_VERSION, Results};
-use crate::storage::{StorageError, from_checked_json};
-use std::io::ErrorKind;
+use crate::storage::{self, from_checked_json};
 use std::path::Path;
 
 /// Reads `results.json` of the experiment in `dir`.
@@ -13,10 +12,8 @@ use std::path::Path;
 /// A directory without results; results that are damaged or of another version; the filesystem's error.
 pub fn read_results(dir: &Path) -> Result<Results, ReportError> {
     let path = dir.join(RESULTS_NAME);
-    let bytes = std::fs::read(&path).map_err(|source| match source.kind() {
-        ErrorKind::NotFound => ReportError::NoResults { dir: dir.into() },
-        _ => StorageError::io("read", &path, source).into(),
-    })?;
+    let bytes = storage::read_if_exists(&path)?;
+    let bytes = bytes.ok_or_else(|| ReportError::NoResults { dir: dir.into() })?;
     let damaged = |fault| ReportError::Results {
         path: path.clone(),
         fault,

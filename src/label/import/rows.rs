@@ -10,7 +10,7 @@ use crate::label::error::LabelError;
 use crate::label::pieces::Labelled;
 use crate::shards::{Group, Plan, Row};
 use crate::signals::{PositionReduction, SequenceBuilder, SignalsConfig};
-use crate::storage::StorageError;
+use crate::storage::{self, StorageError};
 use crate::tokens::Sequence;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
@@ -20,6 +20,7 @@ use arrow_array::{Array, RecordBatch};
 use arrow_buffer::ArrowNativeType;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// The file of one shard's rows.
@@ -33,8 +34,14 @@ pub(super) struct Staged<'a> {
 impl<'a> Staged<'a> {
     /// The file at `path`, which must have exactly `n_groups` row groups, as extra rows must not be ignored.
     pub(super) fn open(path: &Path, plan: &'a Plan, n_groups: usize) -> Result<Self, LabelError> {
-        let io = |source| StorageError::io("open", path, source);
-        let file = File::open(path).map_err(io)?;
+        let file = storage::open_regular(path).map_err(|source| match source.kind() {
+            ErrorKind::NotFound => {
+                let expected = "a Parquet file with the rows of the shard";
+                let got = format_args!("{}, which does not exist", path.display());
+                LabelError::option("--rows", expected, got)
+            }
+            _ => StorageError::io("read", path, source).into(),
+        })?;
         let footer = ArrowReaderMetadata::load(&file, Default::default());
         let footer = footer.map_err(|error| fault(path, error.to_string()))?;
         check_row_groups(path, footer.metadata().num_row_groups(), n_groups)?;

@@ -4,6 +4,7 @@ use super::ImportError;
 use crate::label::error::LabelError;
 use crate::label::options::{LabelConfig, LabelOptions};
 use crate::shards::PlanEngine;
+use crate::storage::{self, StorageError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -37,9 +38,11 @@ impl ImportSpec {
             path: path.to_path_buf(),
             reason,
         };
-        let bytes = std::fs::read(path).map_err(|error| fault(error.to_string()))?;
-        let spec: Self =
-            serde_json::from_slice(&bytes).map_err(|error| fault(error.to_string()))?;
+        let text = storage::read_typed(path).map_err(|error| match error {
+            StorageError::Io { source, .. } => fault(source.to_string()).into(),
+            error => LabelError::from(error),
+        })?;
+        let spec: Self = serde_json::from_str(&text).map_err(|error| fault(error.to_string()))?;
         match LOGITS_DTYPES.contains(&spec.logits_dtype.as_str()) {
             true => Ok(spec),
             false => Err(fault(format!(

@@ -11,13 +11,13 @@ use super::columns::{SOURCE, check_order, document_arrays, document_fields, docu
 use super::format::DocumentRow;
 use crate::error::until_error;
 use crate::shards::ShardsError;
+use crate::shards::place::open_selection;
 use crate::shards::properties::key_values;
 use crate::shards::seal::{self, Seal, SealingSink, unsealed_entry};
 use crate::shards::selection::{FILE_KEY, KEPT, SCORE, VERSION_KEY};
 use crate::shards::table::TableWriter;
 use crate::storage::{
-    FileHash, Partial, Source, TableReader, number_column, open_table, table_metadata,
-    table_properties,
+    FileHash, Partial, TableReader, number_column, open_table, table_metadata, table_properties,
 };
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, UInt64Type};
@@ -165,7 +165,7 @@ impl DocumentSelection {
     /// The file is missing, not Parquet, damaged, of a later format, or of another kind, such as a selection of
     /// sequences.
     pub fn open(path: &Path) -> Result<Self, ShardsError> {
-        let source = Source::open(path)?;
+        let source = open_selection(path)?;
         let undecoded = |error| seal::decode_error(path, error);
         let table = open_table(&source).map_err(undecoded)?;
         let metadata = table_metadata(&table);

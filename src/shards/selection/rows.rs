@@ -6,6 +6,7 @@ use super::format::{
 };
 use crate::shards::ShardsError;
 use crate::shards::documents::{DOC_INDEX, DOCUMENT_SELECTION_KIND};
+use crate::shards::place::open_selection;
 use crate::shards::seal;
 use crate::storage::{DecodeError, Source, StorageError, TableBuilder, open_table, table_metadata};
 use arrow_array::cast::AsArray;
@@ -43,7 +44,7 @@ pub(super) fn read_rows(
     with_scores: bool,
     mut on_row: impl FnMut(SelectionRow) -> Result<(), ShardsError>,
 ) -> Result<SelectionHead, ShardsError> {
-    let source = Source::open(path)?;
+    let source = open_selection(path)?;
     let undecoded = |error| seal::decode_error(path, error);
     let builder = open_table(&source).map_err(undecoded)?;
     let head = head_of(&builder);

@@ -43,15 +43,13 @@ pub(super) use options::cache_bytes;
 #[cfg(feature = "object-stores")]
 pub use options::set_options;
 #[cfg(feature = "object-stores")]
-pub(super) use read::{
-    find, for_each_block, get, get_many, get_up_to, is_prefix, list, list_all, open,
-};
+pub(super) use read::{find, for_each_block, get_many, get_up_to, is_prefix, list, list_all, open};
 #[cfg(feature = "object-stores")]
 pub use stop::stop_uploads;
 pub(super) use url::ObjectUrl;
 #[cfg(not(feature = "object-stores"))]
 pub(super) use without::{
-    Object, cache_bytes, check_writable, create, delete, delete_tree, find, for_each_block, get,
+    Object, cache_bytes, check_writable, create, delete, delete_tree, find, for_each_block,
     get_many, get_up_to, is_prefix, list, list_all, open, overwrite, upload, upload_new,
 };
 #[cfg(not(feature = "object-stores"))]

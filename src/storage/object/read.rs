@@ -61,11 +61,6 @@ fn object(url: &ObjectUrl, meta: &ObjectMeta) -> Object {
     }
 }
 
-/// The whole object at `url`.
-pub(in crate::storage) fn get(url: &ObjectUrl) -> Result<Vec<u8>, StorageError> {
-    Ok(get_up_to(url, u64::MAX)?.unwrap_or_default())
-}
-
 /// The whole object at `url`, unless it has more than `max_bytes` bytes.
 pub(in crate::storage) fn get_up_to(
     url: &ObjectUrl,

@@ -81,7 +81,6 @@ refuse! {
     find() -> Option<Object>;
     is_prefix() -> bool;
     open() -> Object;
-    get() -> Vec<u8>;
     get_up_to(_n_most: u64) -> Option<Vec<u8>>;
     for_each_block(_work: impl FnMut(&[u8]) -> Result<(), StorageError>) -> Object;
     list() -> Vec<Entry>;

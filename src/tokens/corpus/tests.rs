@@ -1044,6 +1044,26 @@ fn a_folder_of_other_files_says_what_it_holds_and_what_would_do() {
 }
 
 #[test]
+fn columns_that_tell_of_packed_documents_are_said_to_be_ignored() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.parquet");
+    for column in ["position_ids", "seq_lengths"] {
+        let rows = [
+            ("input_ids", vec![vec![1, 2, 3]]),
+            (column, vec![vec![0, 1, 0]]),
+        ];
+        write_rows(&path, &rows);
+        let corpus = TokenCorpus::open(&path, &auto()).unwrap();
+        assert_eq!(corpus.n_documents(), 1);
+        let note = &corpus.notes()[0];
+        assert!(
+            note.contains(&format!("`{column}`, which is ignored")),
+            "{note}"
+        );
+    }
+}
+
+#[test]
 fn a_parquet_name_with_other_contents_is_told_what_it_is() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.parquet");

@@ -2,7 +2,7 @@
 
 use super::error::{CheckpointError, Fault};
 use super::store::{Checkpoint, CheckpointStore};
-use crate::storage::{StorageError, replace};
+use crate::storage::{self, StorageError, replace};
 use crate::train::export::{
     SpecialIds, Tensor, read_config, read_params, read_tensors, slices_of, tensors_of, write_hf,
     write_tensors,
@@ -78,8 +78,7 @@ impl Checkpoint {
     pub fn state<S: DeserializeOwned>(&self) -> Result<S, CheckpointError> {
         self.check_lists(&[STATE])?;
         let path = self.dir.join(STATE);
-        let json =
-            std::fs::read(&path).map_err(|source| StorageError::io("read", &path, source))?;
+        let json = storage::read(&path)?;
         serde_json::from_slice(&json).map_err(|error| CheckpointError::DoesNotFit {
             dir: self.dir.clone(),
             what: STATE.to_owned(),

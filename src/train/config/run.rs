@@ -148,7 +148,7 @@ pub struct TrainConfig {
     /// Seed of the initial parameters and the order. Default: 0.
     #[serde(default)]
     pub seed: u64,
-    /// Threads. Default: all cores. The same number gives bit-identical results.
+    /// Threads, at most 256. Default: all cores. The same number gives bit-identical results.
     #[schemars(range(min = 1))]
     pub threads: Option<usize>,
     /// Keep only the input of each block and recompute the rest. Default: false.

@@ -246,7 +246,7 @@ fn values_out_of_range_are_refused_by_key() {
         ),
         (
             "output=hf://owner/run",
-            "output is hf://owner/run: expected a directory, or a URL of s3://",
+            "output is `hf://owner/run`: expected a local path, or a URL of s3://",
         ),
         (
             "data.labels=~/labels",

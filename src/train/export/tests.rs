@@ -789,6 +789,10 @@ fn a_shard_that_cannot_be_there_is_no_failure_that_another_try_could_mend() {
     std::fs::create_dir(&first).unwrap();
     refused("a directory");
     std::fs::remove_dir(&first).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&first).status();
+    assert!(made.unwrap().success());
+    refused("a pipe or a device");
+    std::fs::remove_file(&first).unwrap();
     std::fs::write(&first, "").unwrap();
     refused("an empty file");
     let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 100\n";

@@ -38,10 +38,8 @@ impl MetricsWriter {
     /// # Errors
     /// An invalid line; the filesystem's error. The file is then unchanged.
     pub fn resume(path: &Path, step: u64) -> Result<Self, MetricsError> {
-        let bytes = match std::fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Self::append_to(path),
-            Err(source) => return Err(StorageError::io("read", path, source).into()),
+        let Some(bytes) = read_whole(path)? else {
+            return Self::append_to(path);
         };
         let mut kept = Vec::with_capacity(bytes.len());
         for (raw, line) in parse(path, &bytes)? {
@@ -92,9 +90,15 @@ impl MetricsWriter {
 /// # Errors
 /// An invalid line, by number; a file that cannot be read.
 pub fn read_metrics(path: &Path) -> Result<Vec<MetricsLine>, MetricsError> {
-    let bytes = storage::read(path)?;
+    let bytes = read_whole(path)?
+        .ok_or_else(|| StorageError::io("read", path, ErrorKind::NotFound.into()))?;
     let lines = parse(path, &bytes)?;
     Ok(lines.into_iter().map(|(_, line)| line).collect())
+}
+
+/// `None` if there is no file. There is no limit: a line is written for every step.
+fn read_whole(path: &Path) -> Result<Option<Vec<u8>>, StorageError> {
+    storage::read_up_to(path, u64::MAX)
 }
 
 /// Lines as bytes without line feeds, and as values.

@@ -17,7 +17,7 @@ use crate::train::TrainError;
 use std::path::{Path, PathBuf};
 
 /// In the store: the process of each number.
-const ATTEMPTS: &str = "attempts";
+pub(super) const ATTEMPTS: &str = "attempts";
 /// In the working directory: names of the processes of this machine.
 const OWN_NAMES: &str = ".attempts";
 

@@ -1,14 +1,16 @@
 //! The directory of a run: its lock, where the run starts or resumes, and the store that it is mirrored to.
 
 use super::RunError;
-use super::attempts::Attempt;
+use super::attempts::{ATTEMPTS, Attempt};
 use super::finish::final_dir;
 use super::mirror::Mirror;
+use super::state::SOURCES_NAME;
 use super::working_copy::WorkingCopy;
-use crate::storage::{self, StorageError, exists, is_file, make_dirs, working_dir};
+use crate::storage::{self, StorageError, exists, is_file, is_url, make_dirs, working_dir};
 use crate::train::TrainError;
 use crate::train::checkpoint::{Checkpoint, CheckpointStore};
 use crate::train::config::RunConfig;
+use crate::train::metrics::METRICS_NAME;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -48,6 +50,16 @@ const FOREIGN: [(&str, &str); 3] = [
     ("config.json", "a model"),
 ];
 
+/// What a run may have in its directory without a `config.toml`: a kill may come before that, and a store may have
+/// got the others alone.
+const WITHOUT_CONFIG: [&str; 5] = [
+    ATTEMPTS,
+    "checkpoints",
+    "invocations.jsonl",
+    METRICS_NAME,
+    SOURCES_NAME,
+];
+
 /// The directory of a run, locked by this process for as long as the value lives.
 #[derive(Debug)]
 pub(super) struct RunDir {
@@ -74,6 +86,10 @@ pub(super) fn open_working_copy(
     start: Start,
     note: &dyn Fn(&str),
 ) -> Result<Option<WorkingCopy>, TrainError> {
+    // Before the store is looked at, which another process may be writing to meanwhile.
+    if start == Start::Latest && is_url(output) {
+        refuse_others(output)?;
+    }
     let Some(copy) = WorkingCopy::open(output)? else {
         return Ok(None);
     };
@@ -93,9 +109,12 @@ pub(super) fn open_working_copy(
 impl RunDir {
     /// Creates the directory if it does not exist, checks that it can be written to, and locks it.
     pub(super) fn claim(path: &Path, start: Start) -> Result<Self, TrainError> {
-        if start == Start::Fresh {
-            // Checked before anything is written to a directory of another kind.
-            refuse_existing_output(path)?;
+        // Checked before anything is written to a directory of another kind.
+        match start {
+            Start::Fresh => refuse_existing_output(path)?,
+            Start::Latest | Start::At(_) => refuse_others(path)?,
+            // The grid has checked its own directory.
+            Start::LatestInGrid => {}
         }
         let checkpoints = CheckpointStore::of_run(path);
         make_dirs(&path.join("checkpoints"))?;
@@ -254,29 +273,56 @@ pub(super) fn refuse_existing_output(path: &Path) -> Result<(), TrainError> {
         let (url, by) = (dir, attempt.name);
         return Err(RunError::AlreadyStarted { url, by }.into());
     }
+    refuse_others(path)
+}
+
+/// Refuses a directory of another kind, or with files that are not a run's: they would be mixed.
+fn refuse_others(path: &Path) -> Result<(), TrainError> {
+    refuse_file(path)?;
+    let is_run = !CheckpointStore::of_run(path).steps()?.is_empty() || exists(&final_dir(path))?;
+    if is_run {
+        return Ok(());
+    }
     for (name, what) in FOREIGN {
         if is_file(&path.join(name))? {
-            return Err(RunError::Setting {
-                key: "output",
-                expected: "a directory of its own".to_owned(),
-                got: format!("{}, which contains {what} ({name})", path.display()),
-                remedy: "choose another one".to_owned(),
-            }
-            .into());
+            return Err(not_its_own(path, &format!("{what} ({name})")));
         }
     }
     let config = path.join(CONFIG_NAME);
-    if !is_file(&config)? {
-        return Ok(());
+    if is_file(&config)? {
+        let read = RunConfig::read(&config, &[]);
+        return read.map(drop).map_err(|error| {
+            RunError::NotARun {
+                reason: error.to_string(),
+                path: config,
+            }
+            .into()
+        });
     }
-    match RunConfig::read(&config, &[]) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(RunError::NotARun {
-            reason: error.to_string(),
-            path: config,
-        }
-        .into()),
+    let is_own = |name: &str| {
+        WITHOUT_CONFIG.contains(&name) || name.contains("tfevents") || is_of_its_start(name)
+    };
+    match storage::others_in(path, is_own)?.first() {
+        Some(name) => Err(not_its_own(path, &format!("{name:?} and no run"))),
+        None => Ok(()),
     }
+}
+
+/// Whether a file may be there before the work begins: the configuration, or what the process prints.
+pub(crate) fn is_of_its_start(name: &str) -> bool {
+    [".toml", ".log", ".out", ".err"]
+        .iter()
+        .any(|ending| name.ends_with(ending))
+}
+
+fn not_its_own(path: &Path, holds: &str) -> TrainError {
+    RunError::Setting {
+        key: "output",
+        expected: "a directory for the run only: new, empty, or with the run in it".to_owned(),
+        got: format!("{}, which contains {holds}", path.display()),
+        remedy: "choose another one".to_owned(),
+    }
+    .into()
 }
 
 #[cfg(test)]
@@ -303,6 +349,28 @@ mod tests {
         let refused = RunDir::claim(dir.path(), Start::Fresh).unwrap_err();
         assert!(refused.to_string().contains("config.toml"), "{refused}");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_directory_with_files_that_are_no_runs_is_refused_whether_it_begins_or_resumes() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str| std::fs::write(dir.path().join(name), "").unwrap();
+        for name in ["run.toml", "slurm-1.out", ".profile"] {
+            write(name);
+        }
+        std::fs::create_dir(dir.path().join("checkpoints")).unwrap();
+        assert!(refuse_existing_output(dir.path()).is_ok());
+        write("thesis.tex");
+        for start in [Start::Fresh, Start::Latest] {
+            let refused = RunDir::claim(dir.path(), start).unwrap_err().to_string();
+            for words in ["\"thesis.tex\" and no run", "new, empty", "choose another"] {
+                assert!(refused.contains(words), "{refused}");
+            }
+        }
+        assert!(!dir.path().join(LOCK_NAME).exists());
+        // A run's own directory may hold what people put there.
+        std::fs::create_dir(dir.path().join("checkpoints/step-5")).unwrap();
+        assert!(RunDir::claim(dir.path(), Start::Latest).is_ok());
     }
 
     #[test]

@@ -51,6 +51,7 @@ mod variances;
 mod working_copy;
 
 pub use crate::interrupt::Interrupt;
+pub(crate) use directory::is_of_its_start;
 pub use directory::{CONFIG_NAME, Start, run_dir};
 pub use error::RunError;
 pub use identity::{corpus_identity, identity_in_plan, labelled_identity};
@@ -64,7 +65,7 @@ pub use step::StepReport;
 pub use validation::ValidationReport;
 
 use crate::train::TrainError;
-use crate::train::config::{LabelDirs, RunConfig};
+use crate::train::config::{LabelDirs, MAX_THREADS, RunConfig};
 use crate::train::data::{Coverage, Loader, LoaderPosition};
 use crate::train::ops::sgemm_peak_flops;
 use directory::{RunDir, open_working_copy};
@@ -75,10 +76,7 @@ use std::path::PathBuf;
 use trainer::{StartPoint, Trainer};
 use working_copy::WorkingCopy;
 
-/// More threads than any supported machine has cores.
-const MAX_THREADS: usize = 256;
-
-/// Opens all inputs of `config`, and computes how much memory and data the run needs; writes nothing.
+/// Opens all inputs of `config` and computes what the run needs; writes nothing.
 ///
 /// # Errors
 /// Invalid settings or inputs, or inputs that do not match; too little memory.

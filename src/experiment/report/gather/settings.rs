@@ -4,6 +4,7 @@ use crate::config::leaves;
 use crate::experiment::arm::OWN_KEYS;
 use crate::experiment::report::compare::{Arm, Comparison};
 use crate::shards::LabelSet;
+use crate::storage;
 use crate::train::config::LabelDirs;
 use crate::train::run::CONFIG_NAME;
 use serde::Deserialize;
@@ -63,7 +64,7 @@ impl Settings {
 fn of_arm(arm: &Arm<'_>, root: &Path) -> BTreeMap<String, String> {
     let configs = arm.data.runs.iter();
     let mut configs = configs.map(|run| root.join(&run.dir).join(CONFIG_NAME));
-    let text = configs.find_map(|path| std::fs::read_to_string(path).ok());
+    let text = configs.find_map(|path| storage::read_to_string(&path).ok());
     let table = text
         .and_then(|text| text.parse::<Table>().ok())
         .unwrap_or_default();
@@ -80,7 +81,7 @@ fn of_arm(arm: &Arm<'_>, root: &Path) -> BTreeMap<String, String> {
 /// How the Python trainer computed a run, from `torch.json`, since no key says it.
 fn of_engine(arm: &Arm<'_>, root: &Path) -> BTreeMap<String, String> {
     let dirs = arm.data.runs.iter().map(|run| root.join(&run.dir));
-    let mut texts = dirs.filter_map(|dir| std::fs::read(dir.join(ENGINE_NAME)).ok());
+    let mut texts = dirs.filter_map(|dir| storage::read(&dir.join(ENGINE_NAME)).ok());
     let engine: serde_json::Map<String, serde_json::Value> = texts
         .find_map(|text| serde_json::from_slice(&text).ok())
         .unwrap_or_default();
