@@ -26,7 +26,8 @@ use std::path::Path;
 use std::time::Instant;
 
 const SEQ_LEN: usize = 256;
-const N_TARGETS: usize = SEQ_LEN - 1;
+/// A sequence has one id more, which is the first of the next.
+const N_TARGETS: usize = SEQ_LEN;
 /// Enough that the differences exceed the clock of processor time, a hundredth of a second.
 const N_SEQUENCES: u64 = 80_000;
 const VOCAB_SIZE: usize = 8_192;
@@ -103,7 +104,7 @@ fn documents_of(seq_id: u64, document_tokens: u64) -> (Vec<u32>, Vec<u64>) {
     let first = seq_id * SEQ_LEN as u64;
     let at = |token: u64| token / document_tokens;
     let (mut starts, mut indices) = (vec![0], vec![at(first)]);
-    for index in at(first) + 1..=at(first + SEQ_LEN as u64 - 1) {
+    for index in at(first) + 1..=at(first + SEQ_LEN as u64) {
         starts.push((index * document_tokens - first) as u32);
         indices.push(index);
     }
