@@ -4,6 +4,7 @@
 use super::RunError;
 use super::directory::{RunDir, Start, open_working_copy};
 use super::finish::final_dir;
+use super::working_copy::WorkingCopy;
 use crate::error::{Classified, Kind};
 use crate::storage::testing::put_tree;
 use crate::storage::{
@@ -288,6 +289,22 @@ fn a_process_that_still_writes_after_the_run_was_opened_is_detected() {
     .unwrap();
     let dir = RunDir::claim(&working_dir(&run).unwrap(), Start::Latest).unwrap();
     let error = dir.mirrored_from(copy, Some(2)).unwrap_err();
+    assert_eq!(error.kind(), Kind::Failed);
+    assert!(matches!(error, TrainError::Run(error) if matches!(*error, RunError::Advanced { .. })));
+}
+
+#[test]
+fn a_checkpoint_removed_by_a_living_process_while_it_is_copied_is_not_called_damaged() {
+    let (bucket, _) = install_counted("run-retired");
+    let run = bucket.join("run");
+    message_of(taken_over_after(&run, 3), Kind::Usage);
+    let copy = WorkingCopy::open(&run).unwrap().unwrap();
+    let checkpoints = CheckpointStore::of_run(&run);
+    let newest = checkpoints.newest_sealed().unwrap().unwrap();
+    for entry in storage::list(&checkpoints.path(newest)).unwrap() {
+        storage::remove_file(&checkpoints.path(newest).join(entry.name)).unwrap();
+    }
+    let error = copy.fetch(None).unwrap_err();
     assert_eq!(error.kind(), Kind::Failed);
     assert!(matches!(error, TrainError::Run(error) if matches!(*error, RunError::Advanced { .. })));
 }

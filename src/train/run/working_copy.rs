@@ -61,8 +61,18 @@ impl WorkingCopy {
     /// unless it is already here. Returns a note on the checkpoint that was copied.
     ///
     /// # Errors
-    /// A checkpoint that is missing or damaged; errors of the store.
+    /// A checkpoint that is missing or damaged; a run that advanced in the meantime; errors of the store.
     pub(super) fn fetch(&self, wanted: Option<u64>) -> Result<Option<String>, TrainError> {
+        let fetched = self.fetch_files(wanted);
+        // A process that trains there removes old checkpoints, which looks like damage while one is being copied.
+        if fetched.is_err() && self.has_advanced()? {
+            let url = self.url.clone();
+            return Err(RunError::Advanced { url }.into());
+        }
+        fetched
+    }
+
+    fn fetch_files(&self, wanted: Option<u64>) -> Result<Option<String>, TrainError> {
         let here = CheckpointStore::of_run(&self.dir);
         if !self.is_current(&here)? {
             self.clear()?;
@@ -78,6 +88,11 @@ impl WorkingCopy {
         Ok(Some(format!(
             "copied step-{missing} of {url} to {dir}, the working directory on this machine"
         )))
+    }
+
+    /// Whether the store has another newest checkpoint than when it was opened.
+    fn has_advanced(&self) -> Result<bool, TrainError> {
+        Ok(CheckpointStore::of_run(&self.url).newest_sealed()? != self.newest)
     }
 
     /// Whether the last writer to the store was a process of this machine. The directory may be ahead of the store.
@@ -98,7 +113,7 @@ impl WorkingCopy {
         let name = unique_name();
         add_own(&self.dir, &name)?;
         let attempt = Attempt::take(&self.url, self.last.as_ref(), &name)?;
-        if CheckpointStore::of_run(&self.url).newest_sealed()? != self.newest {
+        if self.has_advanced()? {
             return Err(RunError::Advanced { url: self.url }.into());
         }
         let mirror = Mirror::new(self.url, self.dir, attempt, self.lock);
