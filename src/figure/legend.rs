@@ -13,7 +13,7 @@ const LEFT: f64 = 4.0;
 /// A sample and its name.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Entry {
-    /// A line is drawn with a mark on it, an area as a square.
+    /// A line of an arm is drawn with a mark on it, an area as a square.
     pub(crate) kind: Kind,
     pub(crate) paint: Paint,
     pub(crate) text: String,
@@ -53,6 +53,7 @@ fn sample(x: f64, y: f64, kind: Kind, paint: Paint) -> Vec<Shape> {
     let ends = vec![(x, y), (x + SAMPLE - 8.0, y)];
     let middle = (x + (SAMPLE - 8.0) / 2.0, y);
     match kind {
+        Kind::Line if paint.arm().is_none() => vec![Shape::line(ends, 1.4, paint)],
         Kind::Line => vec![Shape::line(ends, 2.2, paint), Shape::mark(middle, paint)],
         Kind::Dashes => vec![Shape::dashes(ends, 1.4, paint)],
         Kind::Area => vec![Shape::bar((x + 6.0, y - 6.0), (x + 18.0, y + 6.0), paint)],

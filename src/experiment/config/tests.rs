@@ -126,7 +126,7 @@ fn the_examples_are_experiments() {
     for (file, n_arms, decay_steps) in [
         ("experiment.toml", 8, 120),
         ("overtaken/experiment.toml", 25, 240),
-        ("overtaken/small.toml", 7, 200),
+        ("overtaken/small.toml", 8, 200),
     ] {
         let config = ExperimentConfig::read(&root.join(file)).unwrap();
         assert_eq!(config.arms.0.len(), n_arms, "{file}");

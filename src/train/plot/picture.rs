@@ -194,7 +194,7 @@ fn level_shapes(levels: &[TeacherLevel], runs: &[Curves], x: &Axis) -> Vec<Shape
     for TeacherLevel { name, val_nll } in levels {
         let ends = vec![(*x.range.start(), *val_nll), (*x.range.end(), *val_nll)];
         let tip = format!("{name}, the teacher: validation {val_nll:.3}");
-        shapes.push(Shape::dashes(ends, 1.4, Paint::Ink).tip(tip));
+        shapes.push(Shape::line(ends, 1.4, Paint::Ink).tip(tip));
         for (arm, run) in (1..).zip(runs) {
             let at = first_at_most(&run.val_nll, *val_nll);
             let mark = |at| Shape::hollow_mark((at, *val_nll), 7.0, Paint::Arm(arm));
@@ -254,7 +254,7 @@ fn legend(runs: &[Curves], teachers: &[TeacherLevel]) -> Vec<Entry> {
     let mut entries: Vec<Entry> = (1..).zip(runs).map(entry).collect();
     for TeacherLevel { name, val_nll } in teachers {
         let text = format!("{name}, the teacher: validation {val_nll:.3}");
-        entries.push(Entry::new(Kind::Dashes, Paint::Ink, text));
+        entries.push(Entry::new(Kind::Line, Paint::Ink, text));
     }
     if runs.iter().any(|run| !run.stage_starts.is_empty()) {
         entries.push(Entry::new(
