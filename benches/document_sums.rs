@@ -11,7 +11,7 @@ mod measure;
 #[path = "support/scores.rs"]
 mod scores;
 
-use measure::measured;
+use measure::{fastest, measured};
 use saltworks::shards::{
     LabelSet, ListedDocuments, Piece, Row, ShardWriter, ShardsError, piece_ranges, write_documents,
 };
@@ -23,7 +23,6 @@ use saltworks::tokens::DocumentEntry;
 use scores::{scores_plan, write_scores};
 use std::hint::black_box;
 use std::path::Path;
-use std::time::Instant;
 
 const SEQ_LEN: usize = 256;
 /// A sequence has one id more, which is the first of the next.
@@ -32,7 +31,6 @@ const N_TARGETS: usize = SEQ_LEN;
 const N_SEQUENCES: u64 = 80_000;
 const VOCAB_SIZE: usize = 8_192;
 const TOP_K: usize = 64;
-const N_REPEATS: usize = 7;
 
 fn main() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
@@ -51,18 +49,6 @@ fn main() {
             line("documents/", documents);
         }
     });
-}
-
-/// Nanoseconds of the fastest of some repeats.
-fn fastest(mut work: impl FnMut()) -> f64 {
-    let nanoseconds = |_| {
-        let started = Instant::now();
-        work();
-        started.elapsed().as_secs_f64() * 1e9
-    };
-    (0..N_REPEATS)
-        .map(nanoseconds)
-        .fold(f64::INFINITY, f64::min)
 }
 
 /// Nanoseconds per target of the reduction of one sequence, and what it leaves to be summed.
@@ -95,7 +81,7 @@ fn reduced() -> (f64, ScoreInputs) {
         targets: &targets,
     };
     let reduce = || reduce_batch(batch, &[sequence], &config).expect("the logits are finite");
-    let ns = fastest(|| drop(black_box(reduce()))) / N_TARGETS as f64;
+    let ns = fastest(|| drop(black_box(reduce()))) * 1e9 / N_TARGETS as f64;
     (ns, reduce().remove(0).score_inputs)
 }
 
@@ -123,12 +109,12 @@ fn pieces(inputs: &ScoreInputs, seq_id: u64, document_tokens: u64) -> Vec<Piece>
 
 /// Nanoseconds per target of the sums of a sequence.
 fn sums(inputs: &ScoreInputs, document_tokens: u64) -> f64 {
-    let ns = fastest(|| {
+    let seconds = fastest(|| {
         for seq_id in 0..1_000 {
             black_box(pieces(black_box(inputs), seq_id, document_tokens));
         }
     });
-    ns / 1_000.0 / N_TARGETS as f64
+    seconds * 1e9 / 1_000.0 / N_TARGETS as f64
 }
 
 /// Nanoseconds per target that the columns of sums add to a set of scores, and those of `documents/`.

@@ -3,15 +3,17 @@
 //!
 //!     cargo bench --bench kernel
 
+#[path = "support/measure.rs"]
+mod measure;
+
+use measure::fastest;
 use saltworks::signals::{
     Groups, Logits, LogitsData, Rounding, Sampling, SequenceTargets, SignalsConfig,
     instruction_set, reduce_batch,
 };
 use std::hint::black_box;
-use std::time::Instant;
 
 const N_ROWS: usize = 256;
-const N_REPEATS: usize = 7;
 
 fn main() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
@@ -91,16 +93,6 @@ fn measure_data(data: LogitsData<'_>, values: &[f32], config: &SignalsConfig, ex
         gigabytes / reduce,
         gigabytes / read
     );
-}
-
-/// Seconds of the fastest of some repeats: what the machine can do when it is left alone.
-fn fastest(mut work: impl FnMut()) -> f64 {
-    let seconds = |_| {
-        let started = Instant::now();
-        work();
-        started.elapsed().as_secs_f64()
-    };
-    (0..N_REPEATS).map(seconds).fold(f64::INFINITY, f64::min)
 }
 
 /// In 64 lanes, so that it is the memory that limits it.

@@ -71,6 +71,7 @@ mod splitmix;
 pub mod storage;
 #[cfg(feature = "label")]
 pub mod teacher;
+pub mod threads;
 pub mod tokens;
 #[cfg(feature = "train")]
 pub mod train;

@@ -19,6 +19,7 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
     ("interrupt", &[]),
     ("visible", &[]),
     ("splitmix", &[]),
+    ("threads", &[]),
     ("figure", &["visible"]),
     ("storage", &["error"]),
     ("invocations", &["storage"]),
@@ -65,6 +66,7 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
             "teacher",
             "signals",
             "shards",
+            "threads",
         ],
     ),
     (
@@ -95,6 +97,7 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
             "shards",
             "figure",
             "splitmix",
+            "threads",
         ],
     ),
     (

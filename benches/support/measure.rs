@@ -5,6 +5,18 @@
 use std::path::Path;
 use std::time::Instant;
 
+const N_REPEATS: usize = 7;
+
+/// Seconds of the fastest of some repeats: what the machine can do when it is left alone.
+pub(crate) fn fastest(mut work: impl FnMut()) -> f64 {
+    let seconds = |_| {
+        let started = Instant::now();
+        work();
+        started.elapsed().as_secs_f64()
+    };
+    (0..N_REPEATS).map(seconds).fold(f64::INFINITY, f64::min)
+}
+
 /// What a part took.
 pub(crate) struct Measured {
     /// By the clock.

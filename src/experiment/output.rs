@@ -30,17 +30,15 @@ pub(super) fn check_output(output: &Path) -> Result<(), ExperimentError> {
         true => Vec::new(),
         false => storage::others_in(output, is_own)?,
     };
-    if let Some(name) = others.first() {
-        require(
-            false,
-            "output",
-            "a directory for the results only: new, empty, or with results in it",
-            format_args!(
-                "{}, which contains {name:?} and no results",
-                output.display()
-            ),
-            "choose another one",
-        )?;
-    }
-    Ok(())
+    let first = others.first().map_or("", String::as_str);
+    Ok(require(
+        others.is_empty(),
+        "output",
+        "a directory for the results only: new, empty, or with results in it",
+        format_args!(
+            "{}, which contains {first:?} and no results",
+            output.display()
+        ),
+        "choose another one",
+    )?)
 }

@@ -4,6 +4,7 @@
 //! with the same parameters and, if the arm allows it, read the same sequences.
 
 use super::{ArmResults, BranchResults, Results, RunResults, TeacherCost};
+use crate::train::metrics::first_at_most;
 
 /// A quantity over seeds.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,13 +70,7 @@ pub fn reach(points: &[(f64, f64)], target: f64) -> Reach {
         Some(&(x, nll)) if nll <= target => return Reach::AtMost(x),
         _ => {}
     }
-    let crosses = |pair: &&[(f64, f64)]| pair[1].1 <= target;
-    match points.windows(2).find(crosses) {
-        Some(&[(x0, nll0), (x1, nll1)]) => {
-            Reach::At(x0 + (x1 - x0) * (nll0 - target) / (nll0 - nll1))
-        }
-        _ => Reach::Never,
-    }
+    first_at_most(points, target).map_or(Reach::Never, Reach::At)
 }
 
 /// The cost that a curve is drawn over.

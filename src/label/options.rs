@@ -15,6 +15,7 @@ use crate::shards::{
 };
 use crate::signals::{Rounding, Sampling};
 use crate::teacher::ReduceChoice;
+use crate::threads::{MAX_THREADS, default_threads};
 use crate::tokens::{Dtype, EodPosition, Packing, TokenFormat};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -24,8 +25,6 @@ use std::path::{Path, PathBuf};
 /// Valid temperatures of teacher and draws.
 const TAU_RANGE: RangeInclusive<f64> = 0.01..=100.0;
 
-/// Most threads: more would only take time to start.
-const MAX_THREADS: usize = 256;
 /// Largest T, far above that of any teacher; limits the memory that depends on it.
 const MAX_SEQ_LEN: u32 = 1 << 24;
 /// A tebibyte, far more than a shard should lose to an interruption.
@@ -383,7 +382,7 @@ impl LabelOptions {
             sampling,
             range: sequence_range(self.sequences.as_deref(), self.max_sequences)?,
             vocab_size: None,
-            threads: self.threads.unwrap_or_else(all_cores),
+            threads: self.threads.unwrap_or_else(default_threads),
             task: task.task,
             task_source: task.source,
             options: self,
@@ -445,7 +444,7 @@ impl LabelConfig {
             sampling: sampling_of(&plan.signals),
             range: SequenceRange::Between(plan.sequences.start, plan.sequences.end),
             vocab_size: Some(plan.teacher.vocab_size),
-            threads: all_cores(),
+            threads: default_threads(),
             task: Task::WHOLE,
             task_source: None,
             options,
@@ -548,10 +547,6 @@ impl LabelConfig {
 pub(super) fn eod_position_of(corpus: &PlanCorpus) -> Option<EodPosition> {
     let position = corpus.eod_position.unwrap_or(EodPosition::Back);
     corpus.eod.map(|_| position)
-}
-
-fn all_cores() -> usize {
-    std::thread::available_parallelism().map_or(1, |cores| usize::from(cores).min(MAX_THREADS))
 }
 
 fn at_most(value: u64, most: u64, flag: &'static str) -> Result<(), LabelError> {

@@ -11,6 +11,7 @@ use saltworks::error::{Classified, Kind};
 use saltworks::storage::{
     PlaceError, check_local_place, check_output_place, check_place, plain_place,
 };
+use saltworks::threads::MAX_THREADS;
 use saltworks::view::printable;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -19,8 +20,6 @@ use std::process::ExitCode;
 /// A check of a place.
 type Check = fn(&Path) -> Result<(), PlaceError>;
 
-/// The largest number of threads that may be asked for.
-const MAX_THREADS: usize = 256;
 /// The variable with the number of threads of the pools that are given none.
 const RAYON_THREADS: &str = "RAYON_NUM_THREADS";
 /// Names of values that are paths.

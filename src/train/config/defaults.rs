@@ -4,11 +4,10 @@
 use super::run::{
     DataConfig, KdConfig, LogConfig, LrShape, ModelConfig, ScheduleConfig, TrainConfig,
 };
+use crate::threads::default_threads;
 use crate::train::batch::KdLoss;
 use crate::train::loss::{Gate, Joining};
 
-/// More threads than any supported machine has cores.
-pub(in crate::train) const MAX_THREADS: usize = 256;
 /// Base of the rotary angles.
 const DEFAULT_ROPE_THETA: f64 = 10_000.0;
 /// Epsilon of RMSNorm.
@@ -84,9 +83,7 @@ impl TrainConfig {
 
     /// Threads.
     pub fn threads(&self) -> usize {
-        let n_cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        let all_cores = || n_cores().min(MAX_THREADS);
-        self.threads.unwrap_or_else(all_cores)
+        self.threads.unwrap_or_else(default_threads)
     }
 }
 

@@ -18,7 +18,6 @@ mod run;
 mod tests;
 mod validate;
 
-pub(in crate::train) use defaults::MAX_THREADS;
 pub use error::ConfigError;
 pub(crate) use error::require;
 pub use label_dirs::LabelDirs;

@@ -15,6 +15,7 @@
 //! These are never cut: a resumed run begins a new file with a `SessionLog` START at its first step, which makes
 //! TensorBoard drop later points from earlier files. Each file has the run's settings for the HPARAMS tab.
 
+mod crossing;
 mod error;
 mod events;
 mod hparams;
@@ -25,6 +26,7 @@ mod proto;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use crossing::first_at_most;
 pub use error::MetricsError;
 pub use events::EventsWriter;
 pub use hparams::{Hparam, Hparams, hparams_of};

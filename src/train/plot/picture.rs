@@ -3,12 +3,13 @@
 use super::axis::XAxis;
 use super::curves::{Curves, read_runs};
 use super::error::PlotError;
-use super::overtaking::{Overtaking, TeacherLevel, first_at_most, overtakings, read_teachers};
+use super::overtaking::{Overtaking, TeacherLevel, overtakings, read_teachers};
 use crate::figure::{
     Axis, Entry, Kind, N_ARM_COLORS, Paint, Panel, Picture, Point, Shape, changes, png, range_of,
     settled, smoothed,
 };
 use crate::storage;
+use crate::train::metrics::first_at_most;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 

@@ -273,16 +273,21 @@ pub(super) fn refuse_existing_output(path: &Path) -> Result<(), TrainError> {
         let (url, by) = (dir, attempt.name);
         return Err(RunError::AlreadyStarted { url, by }.into());
     }
-    refuse_others(path)
+    refuse_foreign_files(path)
 }
 
 /// Refuses a directory of another kind, or with files that are not a run's: they would be mixed.
 fn refuse_others(path: &Path) -> Result<(), TrainError> {
     refuse_file(path)?;
     let is_run = !CheckpointStore::of_run(path).steps()?.is_empty() || exists(&final_dir(path))?;
-    if is_run {
-        return Ok(());
+    match is_run {
+        true => Ok(()),
+        false => refuse_foreign_files(path),
     }
+}
+
+/// Refuses what [`refuse_others`] refuses, in a directory without checkpoints and a trained model.
+fn refuse_foreign_files(path: &Path) -> Result<(), TrainError> {
     for (name, what) in FOREIGN {
         if is_file(&path.join(name))? {
             return Err(not_its_own(path, &format!("{what} ({name})")));

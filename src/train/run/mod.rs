@@ -64,8 +64,9 @@ pub use state::{SOURCES_NAME, Seen, Sources, TrainState};
 pub use step::StepReport;
 pub use validation::ValidationReport;
 
+use crate::threads::MAX_THREADS;
 use crate::train::TrainError;
-use crate::train::config::{LabelDirs, MAX_THREADS, RunConfig};
+use crate::train::config::{LabelDirs, RunConfig};
 use crate::train::data::{Coverage, Loader, LoaderPosition};
 use crate::train::ops::sgemm_peak_flops;
 use directory::{RunDir, open_working_copy};
