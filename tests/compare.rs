@@ -342,6 +342,30 @@ fn a_part_of_a_grid_is_a_report_too() {
     assert_eq!(bench.results(), part);
 }
 
+/// A script may train one teacher, its arms, and then the next teacher.
+#[test]
+fn a_teacher_is_needed_only_by_its_own_arms() {
+    let own = "[arms.salt]\nteacher = { run = \"later\" }";
+    let bench = Bench::new()
+        .with("seeds = [0, 1]", "seeds = [0]")
+        .with("shares = [0.5, 0.75, 1.0]", "shares = [1.0]")
+        .with("[arms.salt]", own);
+    succeed(bench.compare().args(["--only", "baseline"]));
+    for all in [
+        &mut bench.compare(),
+        bench.compare().args(["--only", "salt"]),
+    ] {
+        let refused = fail_with(all, 2);
+        assert!(refused.contains("later"), "{refused}");
+    }
+    let later = bench.path("later");
+    train_alone(&bench, "later", &[]);
+    succeed(&mut bench.compare());
+    std::fs::remove_dir_all(later).unwrap();
+    let refused = fail_with(bench.compare().args(["--only", "baseline"]), 2);
+    assert!(refused.contains("later"), "its arm has results: {refused}");
+}
+
 #[test]
 fn the_baseline_may_come_last() {
     let bench = Bench::new().with("seeds = [0, 1]", "seeds = [0]");

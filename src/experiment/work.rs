@@ -76,9 +76,7 @@ impl Experiment {
             .iter()
             .map(open)
             .collect::<Result<Vec<_>, _>>()?;
-        for (_, teacher) in config.teachers() {
-            TeacherCost::read(teacher)?;
-        }
+        check_teachers(&config, &arms)?;
         let cells = cells(&config, &arms, filter)?;
         let mut experiment = Self {
             config,
@@ -242,6 +240,22 @@ fn check_others(config: &ExperimentConfig, arms: &[Arm]) -> Result<(), Experimen
             .check_comparable(&arms[0].name, &facts, name)?;
         if let Ok(arm) = Arm::open(config, name, arm) {
             check_runs(config, &arm)?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads the costs of the teachers of all arms that will have results: the open ones and those trained
+/// before. The teacher of another arm may be trained later.
+fn check_teachers(config: &ExperimentConfig, arms: &[Arm]) -> Result<(), ExperimentError> {
+    if let Some(common) = &config.teacher {
+        TeacherCost::read(common)?;
+    }
+    for (name, arm) in &config.arms.0 {
+        let Some(own) = &arm.teacher else { continue };
+        let is_open = arms.iter().any(|arm| &arm.name == name);
+        if is_open || ArmFacts::read(&config.output, name)?.is_some() {
+            TeacherCost::read(own)?;
         }
     }
     Ok(())
