@@ -107,6 +107,7 @@ class KdConfig:
     mode: str
     loss: str | None = None
     omega: float = 0.5
+    lr_factor: float = 1.0
     tau: float = 1.0
     temperature_mode: str = "teacher"
     gate: str = "none"
@@ -431,6 +432,8 @@ def _check_loss(kd: KdConfig) -> None:
         value = getattr(kd, key)
         _require(value in known, f"kd.{key}", f"one of {', '.join(filter(None, known))}", value, "choose one")
     _require(0 <= kd.omega <= 1, "kd.omega", "a fraction from 0 to 1", kd.omega, "0 is only cross-entropy, 1 only KD")
+    fits = 0.01 <= kd.lr_factor <= 100
+    _require(fits, "kd.lr_factor", "a factor from 0.01 to 100", kd.lr_factor, "1 is the rate of the schedule")
     _require(0.01 <= kd.tau <= 100, "kd.tau", "a temperature from 0.01 to 100", kd.tau, "1 is the teacher as it is")
     _require(kd.gate == "none" or kd.gate_k > 0, "kd.gate_k", "at least 1", kd.gate_k, "10 is usual")
     fits = kd.gate_fraction is None or 0 < kd.gate_fraction < 1

@@ -254,7 +254,7 @@ class Trainer:
         rows = self._rows_of_all(plan.stage)
         torch.manual_seed(_seed(config.train.seed, state.step, self.world.rank))
         is_logged = self._is_log_due(state.step + 1)
-        lr = learning_rate(config.schedule, config.train.steps, state.step)
+        lr = learning_rate(config.schedule, config.train.steps, state.step) * plan.lr_factor
         borders = config.log.bucket_borders if is_logged and plan.stage == 1 else None
         report = self.stepper.step(rows, plan, lr, borders, self._stop, state.least_excess)
         self._check_finite(report, [row.seq_id for row in rows])

@@ -69,10 +69,14 @@ class AutoTransition:
 
 @dataclass(frozen=True)
 class StepPlan:
-    """Stage 1 reads labelled sequences, 2 the token corpus; omega is the fraction of KD in the loss."""
+    """Stage 1 reads labelled sequences, 2 the token corpus; omega is the fraction of KD in the loss.
+
+    lr_factor is the step's learning rate as a multiple of the schedule's.
+    """
 
     stage: int
     omega: float
+    lr_factor: float = 1.0
 
 
 class StagePlan:
@@ -86,6 +90,7 @@ class StagePlan:
         has_end = reads_labels and kd.n_kd is not None
         self._n_falling = kd_decay_steps(kd) if has_end and kd.transition == "linear" else 0
         self._omega = kd.omega if kd.mode in ("rkd", "salt", "salt-ds") else 0.0
+        self._lr_factor = kd.lr_factor if self._omega > 0 else 1.0
         self._is_cut = kd.mode in ("rkd", "salt", "salt-ds") and kd.gate == "excess"
         self._is_auto = has_end and kd.transition == "auto"
         self._kd = kd
@@ -103,7 +108,8 @@ class StagePlan:
         if has_ended:
             return StepPlan(2, 0.0)
         fallen = max(step + 1 - self._n_full, 0)
-        return StepPlan(1, self._omega * (1.0 - fallen / (self._n_falling + 1)))
+        share = 1.0 - fallen / (self._n_falling + 1)
+        return StepPlan(1, self._omega * share, 1.0 + (self._lr_factor - 1.0) * share)
 
     @property
     def max_labelled_steps(self) -> int:

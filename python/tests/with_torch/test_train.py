@@ -58,6 +58,7 @@ def run(folder: Path, name: str, *arguments: str, processes: int = 1, **over: An
         ("sampled", {}),
         ("tail-bucket", {"kd__loss": "tail-bucket", "kd__tau": 2.0, "kd__temperature_mode": "both"}),
         ("linear", {"kd__loss": "drop", "kd__transition": "linear", "kd__decay_steps": 3, "kd__gate": "learnable"}),
+        ("lr-factor", {"kd__transition": "linear", "kd__decay_steps": 3, "kd__lr_factor": 2.0}),
         ("rkd", {"kd__mode": "rkd", "kd__n_kd": None, "data__tokens": None, "kd__gate": "agreement"}),
         ("auto", {"kd__transition": "auto", "kd__auto_margin": 4.0, "kd__gate": "entropy", "kd__loss": "renormalize"}),
         ("masked", {"data__mask_document_borders": True, "data__label_epochs": 2, "train__seed": 5}),

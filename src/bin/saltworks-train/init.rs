@@ -153,6 +153,7 @@ warmup_steps = 100
 # mode = "salt"                # baseline, rkd, salt, salt-ds or ds-ce
 # n_kd = 200                   # steps of stage 1, which reads labels
 # omega = 0.9                  # fraction of KD in its loss; better than the default, 0.5, with a teacher that is the better model
+# lr_factor = 2                # the learning rate of stage 1 as a multiple of lr; see docs/experiments.md
 # transition = "step"          # step, linear or auto
 
 [eval]

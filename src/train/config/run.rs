@@ -287,6 +287,12 @@ pub struct KdConfig {
     #[serde(default = "default_omega")]
     #[schemars(range(min = 0, max = 1))]
     pub omega: f64,
+    /// The learning rate of steps that learn from the teacher, as a multiple of the schedule's. While omega
+    /// falls (`linear`), it falls to the schedule's too. Default: 1. Gradients from soft labels are less
+    /// noisy and can bear a higher rate; try 2.
+    #[serde(default = "default_lr_factor")]
+    #[schemars(range(min = 0.01, max = 100))]
+    pub lr_factor: f64,
     /// Temperature. With `sampled` it must be that of the samples; with the other losses 1, or a
     /// temperature that the labels have.
     #[serde(default = "default_tau")]
@@ -344,6 +350,10 @@ fn default_omega() -> f64 {
     0.5
 }
 
+fn default_lr_factor() -> f64 {
+    1.0
+}
+
 fn default_tau() -> f64 {
     1.0
 }
@@ -359,6 +369,7 @@ impl Default for KdConfig {
             mode: Mode::Baseline,
             loss: None,
             omega: default_omega(),
+            lr_factor: default_lr_factor(),
             tau: default_tau(),
             temperature_mode: TemperatureMode::default(),
             gate: Gate::default(),

@@ -241,6 +241,7 @@ impl<'a> Trainer<'a> {
         let grad_factor = sums.grad_factor();
         let grad_norm = profile.time(Outside::GradientNorm, || network.grad_norm()) * grad_factor;
         let schedule = &self.inputs.config.schedule;
+        let lr = learning_rate(schedule, self.n_steps(), self.state.step);
         let report = StepReport {
             plan,
             sums: sums.losses,
@@ -249,7 +250,7 @@ impl<'a> Trainer<'a> {
             least_excess: sums.least_excess,
             has_excess: sums.has_excess,
             grad_norm,
-            lr: learning_rate(schedule, self.n_steps(), self.state.step),
+            lr: lr * plan.lr_factor,
         };
         if let Err((what, value)) = check_finite(report.loss(), report.grad_norm) {
             return Err(self.diverged(what, value, batch, plan));

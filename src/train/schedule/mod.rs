@@ -5,7 +5,7 @@
 //! have.
 //!
 //! ```text
-//! lr     ╱‾‾‾‾╲____   warm-up, then constant, linear, cosine or wsd
+//! lr     ╱‾‾‾‾╲____   warm-up, then constant, linear, cosine or wsd; in stage 1 times lr_factor
 //! omega  ‾‾‾‾‾╲____   stage 1 reads labels with omega, stage 2 reads tokens with omega 0
 //!             n_kd    step: falls at once; linear: over decay_steps, which read labels still;
 //!                     auto: at once, and maybe earlier

@@ -43,6 +43,8 @@ pub struct StepPlan {
     pub stage: Stage,
     /// Fraction of KD in its loss, from 0 to 1.
     pub omega: f64,
+    /// Its learning rate as a multiple of the schedule's.
+    pub lr_factor: f64,
 }
 
 /// The stages of a run.
@@ -61,6 +63,8 @@ pub struct StagePlan {
     n_falling: u64,
     /// omega of stage 1; 0 if labels are not used.
     omega: f64,
+    /// Learning rate at the full omega as a multiple of the schedule's; 1 if labels are not used.
+    lr_factor: f64,
     /// Whether labels decide in stage 1 which positions count in the loss: the gate `excess`.
     is_cut: bool,
     /// Steps of the run.
@@ -88,6 +92,11 @@ impl StagePlan {
             n_full,
             n_falling: if is_linear { kd.decay_steps(n_full) } else { 0 },
             omega: if learns { kd.omega } else { 0.0 },
+            lr_factor: if learns && kd.omega > 0.0 {
+                kd.lr_factor
+            } else {
+                1.0
+            },
             is_cut: learns && kd.gate == Gate::Excess,
             steps,
             auto: is_auto
@@ -108,11 +117,15 @@ impl StagePlan {
             return StepPlan {
                 stage: Stage::Two,
                 omega: 0.0,
+                lr_factor: 1.0,
             };
         }
+        let share = self.share_of_omega(step);
         StepPlan {
             stage: Stage::One,
-            omega: self.omega * self.share_of_omega(step),
+            omega: self.omega * share,
+            // Exactly 1 if the factor is.
+            lr_factor: 1.0 + (self.lr_factor - 1.0) * share,
         }
     }
 

@@ -144,7 +144,7 @@ proptest! {
         }
         prop_assert_eq!(omegas[n_kd as usize - 1].omega, omega);
         prop_assert!(omegas[(n_kd + decay) as usize - 1].omega > 0.0);
-        prop_assert_eq!(omegas[(n_kd + decay) as usize], StepPlan { stage: Stage::Two, omega: 0.0 });
+        prop_assert_eq!(omegas[(n_kd + decay) as usize], StepPlan { stage: Stage::Two, omega: 0.0, lr_factor: 1.0 });
         let labelled = (0..steps).filter(|&s| plan.at(s, None).stage == Stage::One).count() as u64;
         prop_assert_eq!(labelled, plan.max_labelled_steps());
         prop_assert_eq!(steps - labelled, plan.max_token_steps());
@@ -240,12 +240,36 @@ fn each_mode_reads_and_learns_what_the_table_says() {
         plan.at(0, None),
         StepPlan {
             stage: Stage::Two,
-            omega: 0.0
+            omega: 0.0,
+            lr_factor: 1.0
         }
     );
     assert_eq!((plan.max_labelled_steps(), plan.max_token_steps()), (0, 10));
     assert!(!plan.learns_from_labels());
     assert!(StagePlan::of(&run(10, "mode = \"rkd\"")).learns_from_labels());
+}
+
+#[test]
+fn the_learning_rate_of_stage_1_has_its_factor_and_falls_with_omega() {
+    let factor = |kd: &str, step| StagePlan::of(&run(10, kd)).at(step, None).lr_factor;
+    let salt = "mode = \"salt\"\nn_kd = 4\nlr_factor = 3";
+    assert_eq!(
+        [0, 3, 4, 9].map(|step| factor(salt, step)),
+        [3.0, 3.0, 1.0, 1.0]
+    );
+    let linear = &format!("{salt}\ntransition = \"linear\"\ndecay_steps = 3");
+    let expected = [3.0, 2.5, 2.0, 1.5, 1.0];
+    assert_eq!([3, 4, 5, 6, 7].map(|step| factor(linear, step)), expected);
+    assert_eq!(factor("mode = \"rkd\"\nlr_factor = 0.5", 9), 0.5);
+    // Without KD there is nothing to bear another rate.
+    for kd in [
+        "mode = \"baseline\"\nn_kd = 4",
+        "mode = \"ds-ce\"\nn_kd = 4",
+        "mode = \"salt\"\nn_kd = 4\nomega = 0\ngate = \"excess\"",
+    ] {
+        assert_eq!(factor(&format!("{kd}\nlr_factor = 3"), 0), 1.0, "{kd}");
+    }
+    assert_eq!(factor("mode = \"salt\"\nn_kd = 4", 0), 1.0);
 }
 
 #[test]
