@@ -214,12 +214,14 @@ fn describe_teachers(inputs: &Inputs) -> String {
 fn describe_stages(overview: &Overview<'_>) -> String {
     let (stages, config) = (&overview.inputs.stages, &overview.inputs.config);
     let labelled = stages.max_labelled_steps();
-    let learnt = match (stages.has_kd(), config.kd.loss) {
-        (true, Some(loss)) => format!(
-            "KD {loss}, tau {}, omega {}",
-            config.kd.tau, config.kd.omega
-        ),
-        (true, None) => format!("KD, omega {}", config.kd.omega),
+    let kd = &config.kd;
+    let rate = match kd.lr_factor {
+        1.0 => String::new(),
+        factor => format!(", learning rate times {factor}"),
+    };
+    let learnt = match (stages.has_kd(), kd.loss) {
+        (true, Some(loss)) => format!("KD {loss}, tau {}, omega {}{rate}", kd.tau, kd.omega),
+        (true, None) => format!("KD, omega {}{rate}", kd.omega),
         (false, _) => "CE".to_owned(),
     };
     match (labelled, config.train.steps - labelled) {
