@@ -6,23 +6,34 @@
 #
 # TRAIN, VALID and OTHER are as for scripts/experiment.sh, and are shuffled and split in the same way (with seed 0).
 # TEACHERS="half fifth tenth" (the default) says which models of examples/overtaken/ are trained and used as
-# teachers, and EXPERIMENT=experiment (the default) or small which of its grids is run. The grid's `output` has the tables,
-# in results.md.
+# teachers, and EXPERIMENT=experiment (the default) or small which of its grids is run. small needs
+# TEACHERS=tenth-cosine. The grid's `output` has the tables, in results.md.
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 . "$root/scripts/experiment-inputs.sh"
 
+# labels TEACHER OUTPUT OPTION...: labels for every step of a student.
+labels() {
+    teacher=$1 labels=$2
+    shift 2
+    saltworks label --teacher "$teacher/final/model.onnx" --tokens train --seq-len 256 --max-sequences 19200 --output "$labels" "$@"
+}
+
 for teacher in ${TEACHERS:-half fifth tenth}; do
     made "$teacher.toml" cp "$root/examples/overtaken/$teacher.toml" .
     saltworks-train run --config "$teacher.toml" --resume
-    saltworks label --teacher "$teacher/final/model.onnx" --tokens train --seq-len 256 --top-k 64 --samples 50 \
-        --max-sequences 19200 --output "labels-$teacher"
+    labels "$teacher" "labels-$teacher" --top-k 64 --samples 50
     for set in reported other; do
         saltworks label --teacher "$teacher/final/model.onnx" --tokens $set --seq-len 256 --top-k 64 --output "$set-$teacher"
     done
 done
 
 grid=${EXPERIMENT:-experiment}.toml
+if [ "$grid" = small.toml ]; then
+    labels tenth-cosine labels-tenth-cosine-12 --groups stats,samples --samples 12
+    labels tenth-cosine labels-tenth-cosine-180 --groups stats,samples --samples 180
+    labels tenth-cosine labels-tenth-cosine-f32 --top-k 64 --round f32
+fi
 made "$grid" cp "$root/examples/overtaken/$grid" .
 saltworks-train compare --config "$grid" "$@"

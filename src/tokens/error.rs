@@ -248,6 +248,14 @@ pub enum TokensError {
         /// The missing file.
         path: PathBuf,
     },
+    /// A path, or a pattern, that names nothing.
+    #[error("{} {fault}: check its spelling. Tokens are a directory made by `saltworks tokenize`, a Megatron .bin/.idx or the prefix of both, a raw .bin or .npy, or .parquet files with a list column `input_ids`", path.display())]
+    Absent {
+        /// The path.
+        path: PathBuf,
+        /// Whether it is a path that does not exist or a pattern that matches nothing.
+        fault: &'static str,
+    },
     /// A path that holds no token corpus.
     #[error("{} is not recognised as tokens: give a directory made by `saltworks tokenize`, a Megatron .bin/.idx, a raw .bin or .npy, or a .parquet with a list column `input_ids` (a file of ids under another name, such as datatrove's .ds: --tokens-format nanogpt)", path.display())]
     NotACorpus {
@@ -422,6 +430,7 @@ impl Classified for TokensError {
             | TokensError::DtypeInHeader { .. }
             | TokensError::PositionWithoutEod
             | TokensError::NotACorpus { .. }
+            | TokensError::Absent { .. }
             | TokensError::OutputExists { .. }
             | TokensError::OutputOfOthers { .. }
             | TokensError::OutputIsDirectory { .. }

@@ -50,7 +50,7 @@ fn detect_absent(path: &Path, bin: &Path) -> Result<TokenFormat, TokensError> {
     }
     match storage::is_glob(path) {
         true => Ok(TokenFormat::Parquet),
-        false => Err(not_a_corpus(path)),
+        false => Err(absent(path, "does not exist")),
     }
 }
 
@@ -113,7 +113,7 @@ pub(super) fn parquet_files(path: &Path) -> Result<Vec<PathBuf>, TokensError> {
             path: path.to_path_buf(),
             other: other.display().to_string(),
         }),
-        None if files.is_empty() => Err(not_a_corpus(path)),
+        None if files.is_empty() => Err(absent(path, "matches no file")),
         None => Ok(files),
     }
 }
@@ -174,6 +174,13 @@ fn is_parquet(path: &Path) -> bool {
 fn not_a_corpus(path: &Path) -> TokensError {
     TokensError::NotACorpus {
         path: path.to_path_buf(),
+    }
+}
+
+fn absent(path: &Path, fault: &'static str) -> TokensError {
+    TokensError::Absent {
+        path: path.to_path_buf(),
+        fault,
     }
 }
 

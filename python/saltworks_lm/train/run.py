@@ -289,13 +289,19 @@ class Trainer:
         first = done + self.world.rank * mine
         return self.ahead.rows(stage, first, first + mine, batch, steps * batch)
 
+    def _rate(self, step: int) -> str:
+        """The setting of the learning rate that is to blame at `step`."""
+        factor = self.data.stages.at(step, self.state.auto).lr_factor
+        return "kd.lr_factor or schedule.lr" if factor > 1 else "schedule.lr"
+
     def _check_finite(self, report: StepReport, seq_ids: list[int]) -> None:
         for what, value in (("the loss", report.loss), ("the gradient norm", report.grad_norm)):
             if not math.isfinite(value):
                 every = sorted(i for ids in self.world.gather(seq_ids) for i in ids)[:64]
                 raise DivergedError(
                     f"step {self.state.step + 1}: {what} is {value}, expected a finite number (sequences "
-                    f"{', '.join(map(str, every))}); lower schedule.lr, or check the labels of these sequences"
+                    f"{', '.join(map(str, every))}); lower {self._rate(self.state.step)}, or check the labels of these "
+                    "sequences"
                 )
 
     def _count(self, report: StepReport, seconds: float) -> None:
@@ -356,7 +362,8 @@ class Trainer:
         nll = nats / n if n > 0 else 0.0
         if not math.isfinite(nll):
             raise DivergedError(
-                f"step {step}: the validation NLL is {nll}, expected a finite number; lower schedule.lr"
+                f"step {step}: the validation NLL is {nll}, expected a finite number; lower "
+                f"{self._rate(max(step - 1, 0))}"
             )
         self._line("valid", val_nll=nll, val_n_targets=int(n))
         self.say(f"step {step}: validation NLL {nll:.4f}")

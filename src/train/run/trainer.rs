@@ -436,13 +436,14 @@ impl<'a> Trainer<'a> {
             value,
             seq_ids: list_seq_ids(batch.seq_ids(), plan.stage),
             saved,
-            remedy: self.remedy_of_divergence(self.last_saved),
+            remedy: self.remedy_of_divergence(self.last_saved, plan),
         }
         .into()
     }
 
     fn diverged_on_validation(&mut self, value: f64) -> TrainError {
         let step = self.state.step;
+        let plan = self.plan_of(step.saturating_sub(1));
         let saved = self.save_before_stop();
         let steps = self.dir.checkpoints.steps().unwrap_or_default();
         let earlier = steps.into_iter().rfind(|&earlier| earlier < step);
@@ -450,15 +451,19 @@ impl<'a> Trainer<'a> {
             step,
             value,
             saved,
-            remedy: self.remedy_of_divergence(earlier),
+            remedy: self.remedy_of_divergence(earlier, plan),
         }
         .into()
     }
 
     /// A run resumes only with the settings that it started with, so other settings need a new run.
-    fn remedy_of_divergence(&self, from: Option<u64>) -> String {
+    fn remedy_of_divergence(&self, from: Option<u64>, plan: StepPlan) -> String {
+        let rate = match plan.lr_factor > 1.0 {
+            true => "a lower kd.lr_factor or schedule.lr",
+            false => "a lower schedule.lr",
+        };
         let settings =
-            "a lower schedule.lr, a longer schedule.warmup_steps or a lower optimizer.grad_clip";
+            format!("{rate}, a longer schedule.warmup_steps or a lower optimizer.grad_clip");
         match from {
             Some(step) => format!(
                 "start a new run, with another --output, from that checkpoint or an earlier one (init = {:?} instead of [model]) and with {settings}",
