@@ -3,10 +3,19 @@
 use crate::bench::{Bench, lines_of, listed_seq_ids, metrics};
 use crate::support::{fail_with, succeed};
 
+/// A run whose first step leaves weights that overflow.
+fn diverging(keys: &[&str]) -> Bench {
+    let keys_of_rate = [
+        "schedule.lr=1e30",
+        "schedule.shape=constant",
+        "schedule.warmup_steps=0",
+    ];
+    Bench::new().with(&keys_of_rate).with(keys)
+}
+
 #[test]
 fn a_nonfinite_loss_stops_before_the_update_and_names_step_and_sequences() {
-    let bench = Bench::new().with(&["schedule.lr=1e30", "schedule.shape=constant"]);
-    let bench = bench.with(&["schedule.warmup_steps=0", "checkpoint.every=0"]);
+    let bench = diverging(&["checkpoint.every=0"]);
     let printed = fail_with(&mut bench.run("run"), 3);
     assert!(
         printed.contains("step 2: the loss is") || printed.contains("step 2: the gradient norm is"),
@@ -32,8 +41,7 @@ fn a_nonfinite_loss_stops_before_the_update_and_names_step_and_sequences() {
 
 #[test]
 fn a_learning_rate_that_the_factor_made_too_high_is_told_so() {
-    let bench = Bench::new().with(&["schedule.lr=1e29", "kd.lr_factor=10"]);
-    let bench = bench.with(&["schedule.shape=constant", "schedule.warmup_steps=0"]);
+    let bench = diverging(&["schedule.lr=1e29", "kd.lr_factor=10"]);
     let printed = fail_with(&mut bench.run("run"), 3);
     assert!(
         printed.contains("with a lower kd.lr_factor or schedule.lr"),
@@ -43,8 +51,7 @@ fn a_learning_rate_that_the_factor_made_too_high_is_told_so() {
 
 #[test]
 fn a_nonfinite_loss_in_the_first_step_leaves_no_checkpoint() {
-    let bench = Bench::new().with(&["schedule.lr=1e30", "schedule.shape=constant"]);
-    let bench = bench.with(&["schedule.warmup_steps=0", "checkpoint.every=0"]);
+    let bench = diverging(&["checkpoint.every=0"]);
     // Its weights of step 1 are so large that the logits overflow.
     fail_with(&mut bench.run("spoilt"), 3);
     let from = bench.path("spoilt/checkpoints/step-1");
@@ -61,8 +68,7 @@ fn a_nonfinite_loss_in_the_first_step_leaves_no_checkpoint() {
 
 #[test]
 fn a_nonfinite_validation_stops_the_run_and_is_not_logged() {
-    let bench = Bench::new().with(&["schedule.lr=1e30", "schedule.shape=constant"]);
-    let bench = bench.with(&["schedule.warmup_steps=0", "eval.every=1"]);
+    let bench = diverging(&["eval.every=1"]);
     let printed = fail_with(&mut bench.run("run"), 3);
     assert!(
         printed.contains("the validation NLL after step 1 is"),

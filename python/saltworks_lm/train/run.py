@@ -29,7 +29,7 @@ from .data import Data, Position, ReadAhead
 from .errors import ConfigError, DataError, DivergedError, InterruptedRunError, TrainError
 from .metrics import RunLog
 from .parallel import World, inner, wrap
-from .schedule import AutoTransition, learning_rate
+from .schedule import AutoTransition, StepPlan, learning_rate
 from .step import Stepper, StepReport
 from .student import open_student
 
@@ -289,18 +289,13 @@ class Trainer:
         first = done + self.world.rank * mine
         return self.ahead.rows(stage, first, first + mine, batch, steps * batch)
 
-    def _rate(self, step: int) -> str:
-        """The setting of the learning rate that is to blame at `step`."""
-        factor = self.data.stages.at(step, self.state.auto).lr_factor
-        return "kd.lr_factor or schedule.lr" if factor > 1 else "schedule.lr"
-
     def _check_finite(self, report: StepReport, seq_ids: list[int]) -> None:
         for what, value in (("the loss", report.loss), ("the gradient norm", report.grad_norm)):
             if not math.isfinite(value):
                 every = sorted(i for ids in self.world.gather(seq_ids) for i in ids)[:64]
                 raise DivergedError(
                     f"step {self.state.step + 1}: {what} is {value}, expected a finite number (sequences "
-                    f"{', '.join(map(str, every))}); lower {self._rate(self.state.step)}, or check the labels of these "
+                    f"{', '.join(map(str, every))}); lower {_rate_key(report.plan)}, or check the labels of these "
                     "sequences"
                 )
 
@@ -361,9 +356,9 @@ class Trainer:
         nats, n = self.stepper.evaluate(self._validation_batches()).tolist()
         nll = nats / n if n > 0 else 0.0
         if not math.isfinite(nll):
+            plan = self.data.stages.at(step - 1, self.state.auto)
             raise DivergedError(
-                f"step {step}: the validation NLL is {nll}, expected a finite number; lower "
-                f"{self._rate(max(step - 1, 0))}"
+                f"step {step}: the validation NLL is {nll}, expected a finite number; lower {_rate_key(plan)}"
             )
         self._line("valid", val_nll=nll, val_n_targets=int(n))
         self.say(f"step {step}: validation NLL {nll:.4f}")
@@ -430,6 +425,11 @@ class Trainer:
             shutil.rmtree(old, ignore_errors=True)
         self.world.barrier()
         self.say(f"the model is in {final}")
+
+
+def _rate_key(plan: StepPlan) -> str:
+    """What to lower if the learning rate of a step was too high."""
+    return "kd.lr_factor or schedule.lr" if plan.lr_factor > 1 else "schedule.lr"
 
 
 def _seal(directory: Path) -> None:

@@ -299,7 +299,11 @@ def test_a_nonfinite_loss_stops_the_run_and_keeps_the_steps_done(
     assert in_process("--config", str(config), "--device", "cpu") == 1
     said = capsys.readouterr().err
     assert "expected a finite number" in said
+    assert "lower schedule.lr," in said
     assert list((start / "diverged" / "checkpoints").glob("step-*"))
+    config = write_config(start, "too-fast", schedule__lr=1e29, kd__lr_factor=10.0, optimizer__grad_clip=0.0)
+    assert in_process("--config", str(config), "--device", "cpu") == 1
+    assert "lower kd.lr_factor or schedule.lr" in capsys.readouterr().err
 
 
 def test_a_damaged_shard_in_the_middle_is_named_with_the_position_to_resume_from(
