@@ -7,6 +7,12 @@ if [ $# -lt 4 ]; then
     sed -n '2,/^set /s/^# \{0,1\}//p' "$0" >&2
     exit 2
 fi
+for file in "$2" "$3" "$4" ${TOKENIZER:+"$TOKENIZER"}; do
+    if [ ! -f "$file" ]; then
+        echo "error: $file is not a file: check its spelling" >&2
+        exit 2
+    fi
+done
 output=$1 train=$(realpath "$2") valid=$(realpath "$3") other=$(realpath "$4")
 shift 4
 tokenizer=${TOKENIZER:+$(realpath "$TOKENIZER")}

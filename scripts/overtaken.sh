@@ -30,10 +30,15 @@ for teacher in ${TEACHERS:-half fifth tenth}; do
 done
 
 grid=${EXPERIMENT:-experiment}.toml
-if [ "$grid" = small.toml ]; then
-    labels tenth-cosine labels-tenth-cosine-12 --groups stats,samples --samples 12
-    labels tenth-cosine labels-tenth-cosine-180 --groups stats,samples --samples 180
-    labels tenth-cosine labels-tenth-cosine-f32 --top-k 64 --round f32
-fi
+only=$(printf '%s\n' "$@" | sed -n -e '/^--only$/{n;p;}' -e 's/^--only=//p')
+# arm_labels ARM OUTPUT OPTION...: labels that only one arm of the small grid learns from, if it is to run.
+arm_labels() {
+    arm=$1
+    shift
+    case $grid,${only:-$arm}, in small.toml*,"$arm",*) labels tenth-cosine "$@" ;; esac
+}
+arm_labels draws-12 labels-tenth-cosine-12 --groups stats,samples --samples 12
+arm_labels draws-180 labels-tenth-cosine-180 --groups stats,samples --samples 180
+arm_labels topk-f32 labels-tenth-cosine-f32 --top-k 64 --round f32
 made "$grid" cp "$root/examples/overtaken/$grid" .
 saltworks-train compare --config "$grid" "$@"

@@ -31,6 +31,8 @@ class DataError(TrainError):
 class DivergedError(TrainError):
     """A loss or a gradient norm that is not finite."""
 
+    exit_code = 3
+
 
 class InterruptedRunError(TrainError):
     """A requested stop; the work done is saved."""

@@ -125,8 +125,8 @@ fn the_examples_are_experiments() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     for (file, n_arms, decay_steps) in [
         ("experiment.toml", 8, 120),
-        ("overtaken/experiment.toml", 32, 240),
-        ("overtaken/small.toml", 19, 200),
+        ("overtaken/experiment.toml", 33, 240),
+        ("overtaken/small.toml", 22, 200),
     ] {
         let config = ExperimentConfig::read(&root.join(file)).unwrap();
         assert_eq!(config.arms.0.len(), n_arms, "{file}");
